@@ -1,0 +1,107 @@
+"""Configuration to objects; with the mains the only importer of Hydra."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from hydra.utils import instantiate
+from lightning import Trainer
+from omegaconf import DictConfig, OmegaConf
+
+from fer_ssl.data.decode import Decoder
+from fer_ssl.data.module import FaceData
+from fer_ssl.data.splits import SplitPlan
+from fer_ssl.loggers import HistoryLogger
+from fer_ssl.method.losses import Term
+from fer_ssl.module import SemiSupervised
+from fer_ssl.nn.model import FaceModel
+from fer_ssl.types import LabelSpace
+
+
+def build_data(cfg: DictConfig) -> FaceData:
+    """Return the data module of a training configuration, not yet loaded."""
+    data = cfg.data
+    return FaceData(
+        source=instantiate(data.source, _convert_="all"),
+        pool=None if cfg.unlabeled.pool is None else instantiate(cfg.unlabeled.pool, _convert_="all"),
+        pool_from_source=cfg.unlabeled.from_source,
+        plan=SplitPlan(
+            labels_per_class=data.labels_per_class,
+            split_seed=data.split_seed,
+            split_file=data.split_file,
+            val_fraction=data.val_fraction,
+            heldout_fraction=data.heldout_fraction,
+            use_all_labels=data.use_all_labels,
+        ),
+        decoder=build_decoder(cfg, cfg.image_size),
+        sampler=instantiate(cfg.sampler, _partial_=True),
+        batch_labeled=cfg.batch.labeled,
+        batch_unlabeled=cfg.batch.unlabeled,
+        batch_eval=data.batch_eval,
+        epoch_steps=cfg.epoch_steps,
+        seed=cfg.seed,
+        leak_check=data.leak_check,
+        workers=data.workers,
+    )
+
+
+def build_decoder(cfg: DictConfig, image_size: int) -> Callable[[int], Decoder]:
+    """Return a decoder that still waits for its channels."""
+
+    def decoder(channels: int) -> Decoder:
+        data = cfg.data
+        return Decoder(image_size, data.channels or channels, data.resident, data.resident_gib, data.max_rejected)
+
+    return decoder
+
+
+def build_model(cfg: DictConfig, classes: int) -> FaceModel:
+    """Return the student network."""
+    return FaceModel(instantiate(cfg.backbone), instantiate(cfg.head, _partial_=True), classes)
+
+
+def build_terms(cfg: DictConfig) -> dict[str, Term]:
+    """Return the loss terms by name."""
+    return {str(name): instantiate(term, _convert_="all") for name, term in cfg.loss.items()}
+
+
+def build_module(cfg: DictConfig, space: LabelSpace) -> SemiSupervised:
+    """Return the module with all its parts, seeded so that equal configurations start from equal weights."""
+    torch.manual_seed(cfg.seed)
+    return SemiSupervised(
+        model=build_model(cfg, len(space)),
+        teacher=instantiate(cfg.teacher, _partial_=True, _convert_="all"),
+        target=instantiate(cfg.target),
+        threshold=instantiate(cfg.threshold, classes=len(space)),
+        terms=build_terms(cfg),
+        views=instantiate(cfg.view),
+        optimizer=instantiate(cfg.optim.optimizer),
+        schedule=instantiate(cfg.schedule),
+        space=space,
+        weight_decay=cfg.optim.weight_decay,
+        epoch_steps=cfg.epoch_steps,
+        seed=cfg.seed,
+        one_pass=cfg.one_pass,
+        config=plain(cfg),
+    )
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """Return the resolved configuration as plain values, which a checkpoint may hold."""
+    return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
+
+
+def build_trainer(cfg: DictConfig, run_dir: Path) -> Trainer:
+    """Return the Lightning trainer with its loggers and callbacks."""
+    trainer: Trainer = instantiate(
+        cfg.trainer,
+        logger=[HistoryLogger(str(run_dir)), *(instantiate(cfg.logger[name]) for name in cfg.logger if name != "csv")],
+        callbacks=[instantiate(callback) for callback in cfg.callback.values()],
+        default_root_dir=str(run_dir),
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        _convert_="all",
+    )
+    return trainer

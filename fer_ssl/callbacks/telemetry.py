@@ -1,0 +1,84 @@
+"""What the loggers and the progress bar get to see."""
+
+import time
+from typing import Any
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+
+from fer_ssl.types import Batch
+
+SHOWN = {"train/loss": "loss", "pseudo/keep_rate": "keep", "pseudo/tau_mean": "tau"}
+
+
+class Telemetry(Callback):
+    """Flush the module's tally every `trainer.log_every_n_steps` optimizer steps to loggers and progress bar.
+
+    `images` and `seconds` count training since this process started, validation left out.
+    """
+
+    def __init__(self) -> None:
+        self.images = 0
+        self.seconds = 0.0
+        self._mark: float | None = None
+        self._flushed_at = -1
+
+    @property
+    def images_per_second(self) -> float:
+        return self.images / self.seconds if self.seconds else 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._flushed_at = trainer.global_step
+        self._resume_clock()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._resume_clock()
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._pause_clock()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        row = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
+        _to_loggers(trainer, row)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._pause_clock()
+
+    def _resume_clock(self) -> None:
+        if self._mark is None:
+            self._mark = time.perf_counter()
+
+    def _pause_clock(self) -> None:
+        if self._mark is not None:
+            self.seconds += time.perf_counter() - self._mark
+            self._mark = None
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        unlabeled = 0 if batch.unlabeled is None else len(batch.unlabeled)
+        self.images += trainer.world_size * (len(batch.labeled) + unlabeled)
+        step = trainer.global_step
+        if step % log_interval(trainer) == 0 and step != self._flushed_at:
+            self._flushed_at = step
+            self._flush(trainer, pl_module)
+
+    def _flush(self, trainer: Trainer, module: Any) -> None:
+        module.tally.check_finite()
+        row = module.tally.flush()
+        self._pause_clock()
+        self._resume_clock()
+        row |= {"lr": trainer.optimizers[0].param_groups[0]["lr"], "images_per_second": self.images_per_second}
+        module.log_dict({short: row[name] for name, short in SHOWN.items() if name in row}, prog_bar=True, logger=False)
+        _to_loggers(trainer, row)
+
+
+def _to_loggers(trainer: Trainer, row: dict[str, float]) -> None:
+    for logger in trainer.loggers:
+        logger.log_metrics(row | {"epoch": trainer.current_epoch}, step=trainer.global_step)
+
+
+def log_interval(trainer: Trainer) -> int:
+    """Return `trainer.log_every_n_steps`, which Lightning sets on the trainer without declaring it."""
+    interval: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+    return interval

@@ -1,0 +1,57 @@
+"""Configurations that cannot work, told before anything is loaded."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from fer_ssl.errors import ConfigError
+
+
+def check(cfg: DictConfig) -> None:
+    """Raise ConfigError, naming the override to type, for parts that cannot work together."""
+    _terms_are_parts(cfg)
+    _pool_matches_terms(cfg)
+    _roots_are_given(cfg)
+    _heldout_exists(cfg)
+    if cfg.trainer.max_steps < 1:
+        raise ConfigError(f"trainer.max_steps={cfg.trainer.max_steps} trains nothing; set trainer.max_steps=1000")
+
+
+def _terms_are_parts(cfg: DictConfig) -> None:
+    absent = [name for name, term in cfg.loss.items() if "_target_" not in term]
+    if absent:
+        raise ConfigError(
+            f"loss term {absent[0]!r} has values but is not selected; add it to loss=[{','.join(map(str, cfg.loss))}] "
+            "or remove its values"
+        )
+    if not cfg.loss:
+        raise ConfigError("no loss term is selected; set loss=[supervised] or more")
+
+
+def _pool_matches_terms(cfg: DictConfig) -> None:
+    has_pool = cfg.unlabeled.pool is not None or cfg.unlabeled.from_source
+    needs_pool = sorted({"pseudo_label", "infonce"} & set(cfg.loss))
+    if needs_pool and not has_pool:
+        raise ConfigError(f"loss term {needs_pool[0]!r} needs unlabeled faces; set unlabeled=same or loss=[supervised]")
+
+
+def _roots_are_given(cfg: DictConfig) -> None:
+    if cfg.data.name != "synthetic" and cfg.data.root is None:
+        raise ConfigError(f"data={cfg.data.name} needs the place of its files; set data.root=<dir>")
+    if cfg.unlabeled.pool is not None and cfg.unlabeled.root is None:
+        raise ConfigError(f"unlabeled={cfg.unlabeled.name} needs the place of its files; set unlabeled.root=<dir>")
+
+
+def _heldout_exists(cfg: DictConfig) -> None:
+    if cfg.threshold.get("pool") == "heldout" and cfg.data.heldout_fraction <= 0:
+        raise ConfigError("threshold.pool=heldout needs faces to look at; set data.heldout_fraction=0.2")
+
+
+def checkpoint_path(ckpt_path: str | None, run_dir: Path) -> Path | None:
+    """Return the checkpoint to resume from; raises ConfigError for one that does not exist."""
+    if ckpt_path is None:
+        return None
+    path = run_dir / "checkpoints" / "last.ckpt" if ckpt_path == "last" else Path(ckpt_path)
+    if not path.is_file():
+        raise ConfigError(f"ckpt_path={ckpt_path}: there is no checkpoint {path}; set hydra.run.dir=<the run's folder>")
+    return path

@@ -1,0 +1,55 @@
+"""Checkpoints read safely: tensors and plain values only, and only where they fit."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from fer_ssl.errors import ConfigError
+from fer_ssl.types import LabelSpace
+
+Checkpoint = dict[str, Any]
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Return the content of a checkpoint; raises ConfigError for a file that is broken or not one of fer_ssl."""
+    try:
+        checkpoint: Checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise ConfigError(f"there is no checkpoint {path}; set ckpt_path=<run>/checkpoints/last.ckpt") from None
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"checkpoint {path} cannot be read ({reason}); set ckpt_path to a whole one") from None
+    if not isinstance(checkpoint, dict) or "config" not in checkpoint or "classes" not in checkpoint:
+        raise ConfigError(f"{path} is not a checkpoint of fer_ssl; set ckpt_path=<run>/checkpoints/last.ckpt")
+    return checkpoint
+
+
+def require_space(checkpoint: Checkpoint, space: LabelSpace, path: Path) -> None:
+    """Raise ConfigError unless the checkpoint's classes are those of `space`, in its order."""
+    if tuple(checkpoint["classes"]) != space.classes:
+        raise ConfigError(
+            f"checkpoint {path} knows the classes {', '.join(checkpoint['classes'])}, but the data has "
+            f"{', '.join(space.classes)}; set data=<the label space it was trained on>, or another ckpt_path"
+        )
+
+
+def require_network(checkpoint: Checkpoint, config: dict[str, Any], path: Path) -> None:
+    """Raise ConfigError where the checkpoint's backbone or head is not the configured one."""
+    for part in ("backbone", "head"):
+        saved, wanted = checkpoint["config"][part], config[part]
+        if saved != wanted:
+            key = next(name for name in {**saved, **wanted} if saved.get(name) != wanted.get(name))
+            raise ConfigError(
+                f"checkpoint {path} was trained with {part}.{key}={saved.get(key)}, not {wanted.get(key)}; "
+                f"set {part}.{key}={saved.get(key)}, or another ckpt_path"
+            )
+
+
+def load_average(model: nn.Module, checkpoint: Checkpoint) -> None:
+    """Load the averaged teacher, the model that is reported, into `model`."""
+    prefix = "teacher.average."
+    weights = checkpoint["state_dict"].items()
+    model.load_state_dict({name[len(prefix) :]: value for name, value in weights if name.startswith(prefix)})

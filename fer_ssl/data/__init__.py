@@ -1,0 +1,1 @@
+"""Faces from disk to batches: sources, pools, splits, samplers."""

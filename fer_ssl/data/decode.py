@@ -1,0 +1,184 @@
+"""Bytes of an image file to a face of fixed size, and a record of those that could not be read."""
+
+import csv
+import io
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from fer_ssl.errors import DataError
+
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")  # Pillow's other readers are never offered untrusted bytes
+MAX_PIXELS = 2**26  # a face of 8192 x 8192; a larger header is a decompression bomb
+LARGE_FILE = 2**14  # bytes
+
+
+class Encoded(Protocol):
+    """Faces as they are stored: the bytes of an image file each, or a uint8 array [H, W] or [H, W, 3]."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int, /) -> bytes | NDArray[np.uint8]: ...
+
+
+class Rejects:
+    """The images that could not be read, each with its reason."""
+
+    def __init__(self) -> None:
+        self.reasons: dict[str, str] = {}
+
+    def __len__(self) -> int:
+        return len(self.reasons)
+
+    def add(self, image_id: str, reason: str) -> None:
+        """Note that `image_id` was left out, and why."""
+        self.reasons[image_id] = reason
+
+    def write_csv(self, path: Path) -> None:
+        """Write the columns id, reason."""
+        with path.open("w", newline="") as file:
+            csv.writer(file).writerows([("id", "reason"), *self.reasons.items()])
+
+    def check(self, total: int, origin: str, max_rejected: float = 0.01, since: int = 0) -> None:
+        """Raise DataError when more than `max_rejected` of `total` images were rejected after the first `since`."""
+        rejected = list(self.reasons.items())[since:]
+        if len(rejected) > max_rejected * total:
+            first = "; ".join(f"{image_id}: {reason}" for image_id, reason in rejected[:3])
+            raise DataError(
+                f"{len(rejected)} of {total} images of {origin} cannot be read ({first}), more than the "
+                f"{max_rejected:.0%} allowed; mend them, or set data.max_rejected=0.05 to raise the limit"
+            )
+
+
+class Decoder:
+    """Turns image files into uint8 faces [channels, image_size, image_size].
+
+    `resident` holds decoded faces in memory always, never, or where they fit in `resident_gib` GiB;
+    `max_rejected` is the share of unreadable images above which loading stops.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int,
+        resident: bool | Literal["auto"] = "auto",
+        resident_gib: float = 8.0,
+        max_rejected: float = 0.01,
+    ) -> None:
+        self.image_size = image_size
+        self.channels = channels
+        self.resident = resident
+        self.resident_gib = resident_gib
+        self.max_rejected = max_rejected
+        self.rejects = Rejects()
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Return the shape of a decoded face: channels, height, width."""
+        return self.channels, self.image_size, self.image_size
+
+    def is_resident(self, count: int) -> bool:
+        """Say whether `count` decoded faces belong in memory."""
+        if self.resident == "auto":
+            return count * self.channels * self.image_size**2 <= self.resident_gib * 2**30
+        return self.resident
+
+    def decode(self, data: bytes) -> Tensor:
+        """Return the face in the bytes of a PNG, JPEG, BMP, WebP or TIFF file as uint8 [C, S, S].
+
+        EXIF rotation is applied, transparency is laid over black, the aspect ratio is not kept.
+        Raises DataError, with the reason alone, for bytes that are not a whole image.
+        """
+        return torch.from_numpy(self.to_face(data))
+
+    def from_array(self, pixels: NDArray[np.uint8]) -> Tensor:
+        """Return the face in a uint8 array [H, W] or [H, W, 3] as uint8 [C, S, S]."""
+        return torch.from_numpy(self.to_face(pixels))
+
+    def to_face(self, stored: bytes | NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return what `decode` or `from_array` would, as a NumPy array."""
+        if isinstance(stored, np.ndarray):
+            return self._fit(Image.fromarray(stored))
+        try:
+            with Image.open(io.BytesIO(stored), formats=FORMATS) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise DataError(f"{image.width} x {image.height} pixels are too many")
+                ImageOps.exif_transpose(image, in_place=True)
+                return self._fit(image)
+        except DataError:
+            raise
+        except Exception as error:  # Pillow's readers raise whatever they trip over in a broken file
+            raise DataError(_reason(stored, error)) from error
+
+    def _fit(self, image: Image.Image) -> NDArray[np.uint8]:
+        image = _flatten(image).convert("L" if self.channels == 1 else "RGB")
+        if image.size != (self.image_size, self.image_size):
+            # Pillow widens the bilinear kernel when it shrinks, so this averages areas rather than aliasing
+            image = image.resize((self.image_size, self.image_size), Image.Resampling.BILINEAR)
+        pixels = np.array(image)
+        return pixels[None] if self.channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    """Return an 8-bit image without transparency."""
+    if image.mode == "F" or image.mode.startswith("I"):
+        return Image.fromarray(_to_8_bit(np.asarray(image)))
+    if image.has_transparency_data:
+        return Image.alpha_composite(Image.new("RGBA", image.size, "black"), image.convert("RGBA"))
+    return image
+
+
+def _to_8_bit(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
+    if pixels.dtype.kind == "f" or pixels.min() < 0 or pixels.max() > 0xFFFF:
+        raise DataError("pixels of more than 16 bits have no known range")
+    return (pixels.astype(np.uint16) >> 8).astype(np.uint8)
+
+
+def _reason(data: bytes, error: Exception) -> str:
+    if not data:
+        return "the file is empty"
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image"
+    return f"{type(error).__name__}: {error}"
+
+
+def decode_all(encoded: Encoded, ids: Sequence[str] | NDArray[np.str_], decoder: Decoder) -> tuple[Tensor, Tensor]:
+    """Decode every face once, in order; note the unreadable ones in `decoder.rejects` under their `ids`.
+
+    Returns pixels uint8 [M, C, S, S] and the rows int64 [M] of `encoded` they came from.
+    """
+    pixels = np.empty((len(encoded), *decoder.shape), np.uint8)
+    reasons: dict[int, str] = {}
+
+    def decode_rows(rows: range) -> None:
+        for row in rows:
+            try:
+                pixels[row] = decoder.to_face(encoded[row])
+            except (DataError, OSError) as error:
+                reasons[row] = str(error)
+
+    if _is_large(encoded):
+        chunks = [range(start, min(start + 64, len(encoded))) for start in range(0, len(encoded), 64)]
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(decode_rows, chunks))
+    else:
+        decode_rows(range(len(encoded)))
+    for row in sorted(reasons):
+        decoder.rejects.add(str(ids[row]), reasons[row])
+    kept = np.setdiff1d(np.arange(len(encoded)), list(reasons))
+    return torch.from_numpy(pixels[kept] if reasons else pixels), torch.from_numpy(kept)
+
+
+def _is_large(encoded: Encoded) -> bool:
+    """Say whether decoding one image takes long enough for threads to help; on small ones they wait for each other."""
+    try:
+        return len(encoded) > 0 and len(encoded[0]) > LARGE_FILE
+    except OSError:
+        return False

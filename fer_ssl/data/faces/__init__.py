@@ -1,0 +1,1 @@
+"""Procedural faces: expressions as action units, people, scenes, and a renderer."""

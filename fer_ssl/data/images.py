@@ -1,0 +1,137 @@
+"""Faces in memory or read on demand: the two kinds of `Images`."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fer_ssl.data.decode import Decoder, Encoded, decode_all
+from fer_ssl.errors import DataError
+from fer_ssl.types import UNKNOWN, Faces, Images
+
+log = logging.getLogger(__name__)
+
+
+class ResidentImages:
+    """Decoded faces in memory: `pixels` uint8 [N, C, H, W]."""
+
+    def __init__(self, pixels: Tensor) -> None:
+        self.pixels = pixels
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def read(self, indices: Tensor) -> Tensor:
+        """Return the images at `indices` (int64 [B]) as uint8 [B, C, H, W]."""
+        return self.pixels[indices]
+
+    def subset(self, indices: Tensor) -> "ResidentImages":
+        """Return the images at `indices` (int64 [M]), in that order."""
+        return ResidentImages(self.pixels[indices])
+
+
+class StreamedImages:
+    """Faces decoded at each read; `encoded` must be picklable so that loader workers can hold it.
+
+    A face that cannot be read is replaced by the next readable one of its group (`groups` int64 [N], one group by
+    default: labeled faces are grouped by label so that a replacement never carries a wrong one), logged, and noted in
+    the decoder's rejects under its id.
+    """
+
+    def __init__(
+        self,
+        encoded: Encoded,
+        ids: NDArray[np.str_],
+        decoder: Decoder,
+        groups: Tensor | None = None,
+        rows: Tensor | None = None,
+    ) -> None:
+        self.encoded = encoded
+        self.ids = ids
+        self.decoder = decoder
+        self.groups = torch.zeros(len(encoded), dtype=torch.int64) if groups is None else groups
+        self.rows = torch.arange(len(encoded)) if rows is None else rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def read(self, indices: Tensor) -> Tensor:
+        """Decode the images at `indices` (int64 [B]) to uint8 [B, C, S, S].
+
+        Raises DataError when no face of a group can be read.
+        """
+        faces = np.empty((len(indices), *self.decoder.shape), np.uint8)
+        for slot, index in enumerate(indices.tolist()):
+            faces[slot] = self._read_one(index)
+        return torch.from_numpy(faces)
+
+    def subset(self, indices: Tensor) -> "StreamedImages":
+        """Return the images at `indices` (int64 [M]), in that order."""
+        return StreamedImages(self.encoded, self.ids, self.decoder, self.groups, self.rows[indices])
+
+    def _read_one(self, index: int) -> NDArray[np.uint8]:
+        face = self._try_row(int(self.rows[index]))
+        return self._replacement(index) if face is None else face
+
+    def _replacement(self, index: int) -> NDArray[np.uint8]:
+        following = torch.cat([self.rows[index + 1 :], self.rows[:index]])
+        group = self.groups[self.rows[index]]
+        for row in following[self.groups[following] == group].tolist():
+            face = self._try_row(row)
+            if face is not None:
+                return face
+        raise DataError(
+            f"none of the faces that could replace {self.ids[self.rows[index]]} can be read; restore the images"
+        )
+
+    def _try_row(self, row: int) -> NDArray[np.uint8] | None:
+        try:
+            return self.decoder.to_face(self.encoded[row])
+        except (DataError, OSError) as error:
+            if self.ids[row] not in self.decoder.rejects.reasons:
+                log.warning("the face %s cannot be read and is replaced: %s", self.ids[row], error)
+            self.decoder.rejects.add(str(self.ids[row]), str(error))
+            return None
+
+
+class ImageFiles:
+    """The image files `names` [N] below `root`, read one by one."""
+
+    def __init__(self, root: Path, names: NDArray[np.str_]) -> None:
+        self.root = root
+        self.names = names
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, row: int) -> bytes:
+        return (self.root / str(self.names[row])).read_bytes()
+
+
+def hold(
+    encoded: Encoded,
+    ids: NDArray[np.str_],
+    decoder: Decoder,
+    origin: str,
+    labels: Tensor | None = None,
+    soft_labels: Tensor | None = None,
+    subjects: NDArray[np.str_] | None = None,
+) -> Faces:
+    """Return the faces of `encoded`, decoded now where the decoder keeps them in memory and at each read otherwise.
+
+    Without `labels` int64 [N] all are UNKNOWN. Faces decoded now that cannot be read are left out; raises DataError
+    naming `origin` when they are more than the decoder allows.
+    """
+    labels = torch.full((len(encoded),), UNKNOWN) if labels is None else labels
+    images: Images = StreamedImages(encoded, ids, decoder, groups=labels)
+    faces = Faces(images, ids, labels, soft_labels, subjects)
+    if not decoder.is_resident(len(encoded)):
+        return faces
+    seen = len(decoder.rejects)
+    pixels, kept = decode_all(encoded, ids, decoder)
+    decoder.rejects.check(len(encoded), origin, decoder.max_rejected, since=seen)
+    return replace(faces.subset(kept), images=ResidentImages(pixels))

@@ -1,0 +1,128 @@
+"""Batches by position: resident faces are indexed, streamed ones are decoded by workers."""
+
+from collections.abc import Iterator
+from itertools import count
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from fer_ssl.data.images import ResidentImages
+from fer_ssl.data.samplers import Sampler
+from fer_ssl.types import Batch, EvalBatch, Faces
+
+
+class _Reader(Dataset[Tensor]):
+    """Reads whole batches, so that a worker decodes without per-sample collation."""
+
+    def __init__(self, faces: Faces) -> None:
+        self.images = faces.images
+
+    def __getitem__(self, indices: Tensor) -> Tensor:
+        return self.images.read(indices)
+
+
+def stream(faces: Faces, sampler: Sampler, start: int, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (rows, images) of the batches from `start` on, without end."""
+    batches = (sampler.batch(position) for position in count(start))
+    if isinstance(faces.images, ResidentImages) or workers == 0:
+        for rows in batches:
+            yield rows, faces.images.read(rows)
+        return
+    ahead = _Tee(batches)
+    # a generator of its own: the workers' seeds must not move the run's random state
+    seeds = torch.Generator().manual_seed(sampler.seed)
+    loader = DataLoader(_Reader(faces), sampler=ahead, batch_size=None, num_workers=workers, generator=seeds)
+    for images in loader:
+        yield ahead.oldest(), images
+
+
+class _Tee:
+    """Hands rows to the workers and keeps them until their images are back, in order."""
+
+    def __init__(self, batches: Iterator[Tensor]) -> None:
+        self.batches = batches
+        self.waiting: list[Tensor] = []
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for rows in self.batches:
+            self.waiting.append(rows)
+            yield rows
+
+    def oldest(self) -> Tensor:
+        return self.waiting.pop(0)
+
+
+class TrainLoader:
+    """One epoch of training batches, from wherever the run stands.
+
+    Iterating again continues; `seek` moves to a saved position. A batch carries its position, so whoever consumes it
+    knows how far the run has come, whatever is read ahead.
+    """
+
+    def __init__(
+        self,
+        labeled: Faces,
+        labeled_sampler: Sampler,
+        pool: Faces | None,
+        pool_sampler: Sampler | None,
+        epoch_steps: int,
+        workers: int,
+    ) -> None:
+        self.labeled, self.labeled_sampler = labeled, labeled_sampler
+        self.pool, self.pool_sampler = pool, pool_sampler
+        self.epoch_steps = epoch_steps
+        self.workers = workers
+        self.position = 0
+        self._batches: Iterator[Batch] | None = None
+
+    def __len__(self) -> int:
+        return self.epoch_steps
+
+    def seek(self, position: int) -> None:
+        """Continue from batch `position`."""
+        self.position, self._batches = position, None
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self._batches is None:
+            self._batches = self._endless(self.position)
+        for _ in range(self.epoch_steps):
+            yield next(self._batches)
+
+    def _endless(self, start: int) -> Iterator[Batch]:
+        labeled = stream(self.labeled, self.labeled_sampler, start, self.workers)
+        if self.pool is None or self.pool_sampler is None:
+            for position, (rows, images) in enumerate(labeled, start):
+                yield self._batch(position, rows, images)
+            return
+        pool = stream(self.pool, self.pool_sampler, start, self.workers)
+        for position, ((rows, images), (pool_rows, faces)) in enumerate(zip(labeled, pool, strict=True), start):
+            truth = self.pool.labels[pool_rows]
+            yield self._batch(position, rows, images)._replace(unlabeled=faces, pool_rows=pool_rows, truth=truth)
+
+    def _batch(self, position: int, rows: Tensor, images: Tensor) -> Batch:
+        votes = self.labeled.soft_labels
+        return Batch(
+            labeled=images,
+            labels=self.labeled.labels[rows],
+            soft_labels=None if votes is None else votes[rows],
+            unlabeled=None,
+            pool_rows=None,
+            truth=None,
+            position=position,
+        )
+
+
+class EvalLoader:
+    """All faces of a split once over all ranks, in blocks; nothing is padded."""
+
+    def __init__(self, faces: Faces, batch_size: int, rank: int = 0, world: int = 1) -> None:
+        self.faces = faces
+        self.blocks = torch.arange(rank, len(faces), world).split(batch_size)
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def __iter__(self) -> Iterator[EvalBatch]:
+        for rows in self.blocks:
+            yield EvalBatch(self.faces.images.read(rows), self.faces.labels[rows], rows)

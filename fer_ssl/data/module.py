@@ -1,0 +1,196 @@
+"""The Lightning data module: source and pool to checked, divided, batched faces."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from lightning import LightningDataModule
+
+from fer_ssl.data.decode import Decoder
+from fer_ssl.data.joined import join
+from fer_ssl.data.leaks import digests, identical_to_any
+from fer_ssl.data.loader import EvalLoader, TrainLoader
+from fer_ssl.data.manifest import manifest_hash, write_manifest
+from fer_ssl.data.samplers import Sampler, ShuffledSampler
+from fer_ssl.data.splits import SplitPlan, divide
+from fer_ssl.errors import ConfigError, DataError
+from fer_ssl.types import Batch, Faces, LabelSpace, Splits
+
+log = logging.getLogger(__name__)
+
+
+class Source(Protocol):
+    """A labeled set: `channels` is what its images natively hold."""
+
+    space: LabelSpace
+    channels: int
+
+    def load(self, decoder: Decoder) -> Splits: ...
+
+
+class Pool(Protocol):
+    """A set of faces nobody labeled."""
+
+    def load(self, decoder: Decoder) -> Faces: ...
+
+
+class FaceData(LightningDataModule):
+    """Labeled, validation, test and unlabeled faces of one run.
+
+    `batch_labeled` and `batch_unlabeled` count the faces of a step over all ranks. Without a `pool` of its own, a run
+    that asks for `pool_from_source` takes the training faces whose labels it does not use.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        pool: Pool | None,
+        pool_from_source: bool,
+        plan: SplitPlan,
+        decoder: Callable[[int], Decoder],
+        sampler: Callable[..., Sampler],
+        batch_labeled: int,
+        batch_unlabeled: int,
+        epoch_steps: int,
+        seed: int,
+        batch_eval: int = 512,
+        leak_check: bool = True,
+        workers: int = 0,
+    ) -> None:
+        super().__init__()
+        self.source, self.pool_source, self.pool_from_source = source, pool, pool_from_source
+        self.plan, self.sampler = plan, sampler
+        self.batch_labeled, self.batch_unlabeled, self.batch_eval = batch_labeled, batch_unlabeled, batch_eval
+        self.epoch_steps, self.seed, self.workers = epoch_steps, seed, workers
+        self.leak_check = leak_check
+        self.decoder = decoder(source.channels)
+        self.space = source.space
+        self.position = 0
+        self.leaked = 0
+        self._loaded = False
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load and divide the faces once; raises DataError for data that cannot serve the configuration."""
+        if self._loaded:
+            return
+        splits = self.source.load(self.decoder)
+        self.test = splits.test
+        usable = self._without_twins(splits.train, [splits.val, splits.test])
+        rows = divide(splits.train, usable, self.space, self.plan if splits.val is None else _no_carving(self.plan))
+        self.labeled = splits.train.subset(torch.from_numpy(rows.labeled))
+        self.heldout = splits.train.subset(torch.from_numpy(rows.heldout))
+        self.val = splits.val or splits.train.subset(torch.from_numpy(rows.val))
+        self.pool = self._find_pool(splits, splits.train.subset(torch.from_numpy(rows.rest)))
+        self._loaded = True
+        log.info("faces: %s; %d dropped as pixel-identical to validation or test", self._counts(), self.leaked)
+
+    def _find_pool(self, splits: Splits, rest: Faces) -> Faces | None:
+        if self.pool_source is None and not self.pool_from_source:
+            return None
+        if self.pool_source is not None:
+            pool = self.pool_source.load(self.decoder)
+        elif splits.pool is not None:
+            pool = join(splits.pool, rest) if len(rest) else splits.pool
+        else:
+            pool = rest if len(rest) else self.labeled
+        pool = pool.subset(torch.from_numpy(np.flatnonzero(self._without_twins(pool, [self.val, self.test]))))
+        if len(pool) < self.batch_unlabeled:
+            raise DataError(
+                f"the pool holds {len(pool)} faces, fewer than one batch; set batch.unlabeled={max(len(pool), 1)} or "
+                "less, point unlabeled.root at a larger pool, or set unlabeled=none loss=[supervised]"
+            )
+        return pool
+
+    def _without_twins(self, faces: Faces, held_out: list[Faces | None]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        present = [split for split in held_out if split is not None and len(split)]
+        if not self.leak_check or not present:
+            return np.ones(len(faces), dtype=bool)
+        leaked = identical_to_any(digests(faces), np.concatenate([digests(split) for split in present]))
+        self.leaked += int(leaked.sum())
+        return ~leaked
+
+    def _per_rank(self, batch_size: int, override: str) -> tuple[int, int, int]:
+        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        if batch_size % world:
+            raise ConfigError(
+                f"{override}={batch_size} does not divide over {world} ranks; set {override}="
+                f"{-(-batch_size // world) * world}"
+            )
+        return batch_size // world, rank, world
+
+    def train_dataloader(self) -> TrainLoader:
+        batch, rank, world = self._per_rank(self.batch_labeled, "batch.labeled")
+        labeled_sampler = self.sampler(self.labeled.labels, batch, rank, world, self.seed)
+        pool_sampler = None
+        if self.pool is not None:
+            batch, rank, world = self._per_rank(self.batch_unlabeled, "batch.unlabeled")
+            pool_sampler = ShuffledSampler(len(self.pool), batch, rank, world, self.seed)
+        loader = TrainLoader(self.labeled, labeled_sampler, self.pool, pool_sampler, self.epoch_steps, self.workers)
+        loader.seek(self.position)
+        return loader
+
+    def eval_loader(self, faces: Faces) -> EvalLoader:
+        """Return a loader of all `faces`, shared over the ranks without padding."""
+        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return EvalLoader(faces, self.batch_eval, rank, world)
+
+    def val_dataloader(self) -> EvalLoader | list[Any]:
+        return self.eval_loader(self.val) if len(self.val) else []
+
+    def test_dataloader(self) -> EvalLoader | list[Any]:
+        return self.eval_loader(self.test) if self.test is not None else []
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        if isinstance(batch, Batch):
+            self.position = batch.position + 1
+        return batch
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"position": self.position}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.position = state_dict["position"]
+
+    def roles(self) -> dict[str, Faces]:
+        """Return the faces by the role they serve in; empty roles are left out."""
+        named = {
+            "labeled": self.labeled,
+            "heldout": self.heldout,
+            "val": self.val,
+            "test": self.test,
+            "pool": self.pool,
+        }
+        return {role: faces for role, faces in named.items() if faces is not None and len(faces)}
+
+    def _counts(self) -> str:
+        return ", ".join(f"{len(faces)} {role}" for role, faces in self.roles().items())
+
+    def summary(self) -> dict[str, Any]:
+        """Return what the report says of the data: counts by role and class, leaks dropped, the manifest's hash."""
+        roles = self.roles()
+        counts = {
+            role: {name: int((faces.labels == label).sum()) for label, name in enumerate(self.space.classes)}
+            for role, faces in roles.items()
+            if role != "pool"
+        }
+        return {
+            "classes": list(self.space.classes),
+            "faces": {role: len(faces) for role, faces in roles.items()},
+            "per_class": counts,
+            "leaked": self.leaked,
+            "rejected": len(self.decoder.rejects),
+            "manifest_sha256": manifest_hash(roles),
+        }
+
+    def write_records(self, run_dir: Path) -> None:
+        """Write `manifest.parquet` and, where images were unreadable, `rejected.csv`."""
+        write_manifest(run_dir / "manifest.parquet", self.roles())
+        if len(self.decoder.rejects):
+            self.decoder.rejects.write_csv(run_dir / "rejected.csv")
+
+
+def _no_carving(plan: SplitPlan) -> SplitPlan:
+    return SplitPlan(**{**vars(plan), "val_fraction": 0.0})

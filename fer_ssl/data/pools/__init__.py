@@ -1,0 +1,1 @@
+"""Unlabeled faces: each class has `load(decoder) -> Faces`."""

@@ -1,0 +1,143 @@
+"""Which faces make up batch k: random access into shuffled decks, so a position is the whole state."""
+
+from collections.abc import Iterator
+from typing import TypedDict
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from fer_ssl.errors import ConfigError
+
+
+class SamplerState(TypedDict):
+    """Where a sampler stands; enough to continue it exactly."""
+
+    position: int
+    seed: int
+
+
+class Deck:
+    """An endless sequence of passes over `size` items, each pass shuffled by its own key."""
+
+    def __init__(self, size: int, key: tuple[int, ...]) -> None:
+        self.size = size
+        self.key = key
+        self._cached: tuple[int, NDArray[np.int64]] | None = None
+
+    def _pass(self, number: int) -> NDArray[np.int64]:
+        if self._cached is None or self._cached[0] != number:
+            self._cached = number, np.random.default_rng((*self.key, number)).permutation(self.size)
+        return self._cached[1]
+
+    def draw(self, start: int, count: int) -> NDArray[np.int64]:
+        """Return cards `start` to `start + count` of the endless sequence."""
+        drawn = []
+        while count > 0:
+            number, offset = divmod(start, self.size)
+            cards = self._pass(number)[offset : offset + count]
+            drawn.append(cards)
+            start, count = start + len(cards), count - len(cards)
+        return np.concatenate(drawn) if drawn else np.empty(0, np.int64)
+
+
+class Sampler:
+    """Endless batches of indices: every rank knows the global batch and takes its slice of it.
+
+    `batch_size` counts the faces of one rank, so W ranks of B equal one rank of W * B.
+    """
+
+    def __init__(self, batch_size: int, rank: int, world: int, seed: int) -> None:
+        self.batch_size = batch_size
+        self.rank = rank
+        self.world = world
+        self.seed = seed
+        self.position = 0
+
+    @property
+    def global_batch_size(self) -> int:
+        return self.batch_size * self.world
+
+    def global_batch(self, position: int) -> NDArray[np.int64]:
+        """Return the indices of batch `position` over all ranks."""
+        raise NotImplementedError
+
+    def batch(self, position: int) -> Tensor:
+        """Return this rank's indices of batch `position`, int64 [batch_size]."""
+        first = self.rank * self.batch_size
+        return torch.from_numpy(self.global_batch(position)[first : first + self.batch_size])
+
+    def __iter__(self) -> Iterator[Tensor]:
+        while True:
+            indices = self.batch(self.position)
+            self.position += 1
+            yield indices
+
+    def state_dict(self) -> SamplerState:
+        return {"position": self.position, "seed": self.seed}
+
+    def load_state_dict(self, state: SamplerState) -> None:
+        self.position, self.seed = state["position"], state["seed"]
+        self._deal()
+
+    def _deal(self) -> None:
+        """Lay out the decks of the present seed."""
+
+
+class ShuffledSampler(Sampler):
+    """Every face once per pass, in shuffled order: the natural distribution.
+
+    Raises ConfigError for a set smaller than the global batch.
+    """
+
+    def __init__(self, size: int, batch_size: int, rank: int = 0, world: int = 1, seed: int = 0) -> None:
+        super().__init__(batch_size, rank, world, seed)
+        self.size = size
+        self._deal()
+
+    def _deal(self) -> None:
+        self._deck = Deck(self.size, (self.seed,))
+
+    def global_batch(self, position: int) -> NDArray[np.int64]:
+        return self._deck.draw(position * self.global_batch_size, self.global_batch_size)
+
+
+class BalancedSampler(Sampler):
+    """Labeled batches with floor or ceil(batch / C) faces per class, exactly equal over C batches.
+
+    `labels` [N] are dealt from one shuffled deck per class present: every face once per pass of its class. The faces
+    that do not divide evenly rotate over the classes. Raises ConfigError for a global batch smaller than the classes.
+    """
+
+    def __init__(self, labels: ArrayLike, batch_size: int, rank: int = 0, world: int = 1, seed: int = 0) -> None:
+        super().__init__(batch_size, rank, world, seed)
+        self.labels = np.asarray(labels)
+        self.members = [np.flatnonzero(self.labels == label) for label in np.unique(self.labels)]
+        if self.global_batch_size < len(self.members):
+            raise ConfigError(
+                f"batch.labeled={self.global_batch_size} is smaller than the {len(self.members)} classes that "
+                f"sampler=balanced deals; set batch.labeled={len(self.members)} or more, or sampler=natural"
+            )
+        self._deal()
+
+    def _deal(self) -> None:
+        self._decks = [Deck(len(rows), (self.seed, label)) for label, rows in enumerate(self.members)]
+
+    def _dealt_before(self, position: int, label: int) -> int:
+        """Return how many faces of a class all batches before `position` hold."""
+        share, remainder = divmod(self.global_batch_size, len(self.members))
+        return position * share + (position * remainder + len(self.members) - 1 - label) // len(self.members)
+
+    def global_batch(self, position: int) -> NDArray[np.int64]:
+        drawn = []
+        for label, (deck, rows) in enumerate(zip(self._decks, self.members, strict=True)):
+            start, stop = (self._dealt_before(at, label) for at in (position, position + 1))
+            drawn.append(rows[deck.draw(start, stop - start)])
+        order = np.random.default_rng((self.seed, len(self.members), position, 1)).permutation(self.global_batch_size)
+        return np.concatenate(drawn)[order]
+
+
+def natural(labels: ArrayLike, batch_size: int, rank: int = 0, world: int = 1, seed: int = 0) -> ShuffledSampler:
+    """Return a sampler that deals labeled faces in their own class proportions."""
+    return ShuffledSampler(len(np.asarray(labels)), batch_size, rank, world, seed)

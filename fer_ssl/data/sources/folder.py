@@ -1,0 +1,134 @@
+"""Labeled faces as image files in class folders."""
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fer_ssl.data.decode import Decoder
+from fer_ssl.data.images import ImageFiles, hold
+from fer_ssl.errors import DataError
+from fer_ssl.types import Faces, LabelSpace, Splits
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+SPLIT_FOLDERS = {"val": ("val", "valid", "validation"), "test": ("test",)}
+
+
+class ImageFolder:
+    """Any `root/<class>/` tree of images, or such trees in `root/train`, `root/val` and `root/test`.
+
+    `classes` orders the class folders (default: alphabetical), or maps each folder to its class, in the order of the
+    classes; the ids are the paths below `root`.
+    """
+
+    def __init__(
+        self, root: str | Path, classes: Sequence[str] | Mapping[str, str] | None = None, channels: int = 3
+    ) -> None:
+        self.root = Path(root)
+        self.classes = classes
+        self.channels = channels
+
+    @cached_property
+    def folders(self) -> dict[str, str]:
+        """Return the class of each class folder; raise DataError when there is none."""
+        if isinstance(self.classes, Mapping):
+            return dict(self.classes)
+        names = subfolders(self._train) if self.classes is None else list(self.classes)
+        if not names:
+            raise DataError(
+                f"expected one folder of images per class in {self._train}, but {found(self._train)}; "
+                "set data.root=<dir>"
+            )
+        return {name: name for name in names}
+
+    @cached_property
+    def space(self) -> LabelSpace:
+        """Return the classes in order; raise DataError when the root has none."""
+        return LabelSpace(self.root.name, tuple(dict.fromkeys(self.folders.values())))
+
+    def load(self, decoder: Decoder) -> Splits:
+        """Return the training faces and, where they have folders, validation and test.
+
+        Raises DataError for a folder that is no class and for a class without training images.
+        """
+        train = self._faces(self._train, decoder)
+        require_every_class(train.labels, self.space, self._train)
+        others = {}
+        if self._train != self.root:
+            for split, names in SPLIT_FOLDERS.items():
+                folder = next((self.root / name for name in names if (self.root / name).is_dir()), None)
+                others[split] = self._faces(folder, decoder) if folder else None
+        return Splits(train, **others)
+
+    @property
+    def _train(self) -> Path:
+        return self.root / "train" if (self.root / "train").is_dir() else self.root
+
+    def _faces(self, folder: Path, decoder: Decoder) -> Faces:
+        names, labels = labeled_files(self.root, folder, self.folders, self.space)
+        return hold(ImageFiles(self.root, names), names, decoder, str(folder), labels)
+
+
+def labeled_files(
+    root: Path, folder: Path, folders: Mapping[str, str], space: LabelSpace
+) -> tuple[NDArray[np.str_], Tensor]:
+    """Return the images in the class folders of `folder` as paths below `root`, sorted, and their labels int64 [N].
+
+    Raises DataError for a class folder that `folders` does not know and for a folder without any image.
+    """
+    names: list[str] = []
+    labels: list[int] = []
+    for name in subfolders(folder):
+        if name not in folders:
+            raise DataError(
+                f"folder {folder / name} is none of the classes {', '.join(folders)}; "
+                f"remove it, or set data.classes=[...,{name}]"
+            )
+        files = image_names(folder / name)
+        names += [(folder / name / file).relative_to(root).as_posix() for file in files]
+        labels += [space.index(folders[name])] * len(files)
+    if not names:
+        raise DataError(f"expected class folders with images in {folder}, but {found(folder)}; set data.root=<dir>")
+    return np.array(names), torch.tensor(labels)
+
+
+def require_every_class(labels: Tensor, space: LabelSpace, folder: Path) -> None:
+    """Raise DataError for a class without any image."""
+    counts = np.bincount(labels.numpy(), minlength=len(space))
+    empty = [name for name, count in zip(space.classes, counts, strict=True) if count == 0]
+    if empty:
+        raise DataError(
+            f"no image of class {empty[0]!r} in {folder}; add some, or set data.classes=[...] without {empty[0]!r}"
+        )
+
+
+def image_names(folder: Path) -> list[str]:
+    """Return the image files below `folder` at any depth as sorted paths relative to it, hidden ones left out."""
+    names = []
+    for parent, _, files in os.walk(folder):
+        below = os.path.relpath(parent, folder)
+        images = [name for name in files if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
+        names += images if below == "." else [f"{below}/{name}" for name in images]
+    return sorted(names)
+
+
+def subfolders(folder: Path) -> list[str]:
+    """Return the names of the folders in `folder`, sorted, hidden ones left out."""
+    if not folder.is_dir():
+        return []
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def found(path: Path) -> str:
+    """Say what is at `path`, as the end of an error message."""
+    if not path.exists():
+        return "it does not exist"
+    if path.is_file():
+        return "it is a file"
+    names = sorted(child.name for child in path.iterdir())
+    return f"it holds {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}" if names else "it is empty"

@@ -1,0 +1,17 @@
+"""The errors a user can mend."""
+
+
+class FerError(Exception):
+    """A user's mistake, told in one sentence: what was wrong, where, and the override or command that mends it."""
+
+
+class DataError(FerError):
+    """Data that cannot be read, or that contradicts the configuration."""
+
+
+class ConfigError(FerError):
+    """A configuration whose parts cannot work together."""
+
+
+class DivergedError(FerError):
+    """A loss term that is no longer finite."""

@@ -1,0 +1,95 @@
+"""Loggers: history.csv always, TensorBoard and Weights & Biases by choice."""
+
+import csv
+import logging
+import os
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from fer_ssl.errors import ConfigError
+
+Row = dict[str, float | int | str]
+
+
+class HistoryLogger(Logger):
+    """Keep `<run dir>/history.csv`: one row per logged step, blank where a value was not logged.
+
+    A resumed run keeps the rows up to where it resumes and replaces the later ones.
+    """
+
+    def __init__(self, run_dir: str) -> None:
+        super().__init__()
+        self.path = Path(run_dir) / "history.csv"
+        self.rows: dict[int, Row] = self._read()
+
+    def _read(self) -> dict[int, Row]:
+        if not self.path.exists():
+            return {}
+        with self.path.open(newline="") as file:
+            return {int(row["step"]): {k: v for k, v in row.items() if v} for row in csv.DictReader(file)}
+
+    @property
+    def name(self) -> str:
+        return "history"
+
+    @property
+    def version(self) -> int:
+        return 0
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        at = step or 0
+        self.rows = {known: row for known, row in self.rows.items() if known <= at}
+        self.rows.setdefault(at, {"step": at}).update(metrics)
+        self.save()
+
+    @rank_zero_only
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Leave the configuration to config.yaml."""
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Rewrite the file whole, so that a kill never leaves half a row."""
+        columns = list(dict.fromkeys(name for row in self.rows.values() for name in row))
+        partial = self.path.with_suffix(".partial")
+        with partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns or ["step"])
+            writer.writeheader()
+            writer.writerows(self.rows[step] for step in sorted(self.rows))
+        partial.replace(self.path)
+
+    def tail_means(self, columns: Sequence[str], share: float) -> dict[str, float | None]:
+        """Return the mean of each column over the last `share` of the steps, None where it was never logged."""
+        start = (1 - share) * max(self.rows, default=0)
+        rows = [row for step, row in self.rows.items() if step > start]
+        values = {name: [float(row[name]) for row in rows if name in row] for name in columns}
+        return {name.split("/")[1]: sum(seen) / len(seen) if seen else None for name, seen in values.items()}
+
+
+def tensorboard(run_dir: str) -> Logger:
+    """Return a TensorBoard logger; raises ConfigError where the extra is not installed."""
+    try:
+        return TensorBoardLogger(save_dir=run_dir, name="", version="tensorboard")
+    except ModuleNotFoundError:
+        raise ConfigError("logger=tensorboard needs an extra: pip install 'fer-ssl[tensorboard]'") from None
+
+
+def wandb(run_dir: str, project: str = "fer_ssl", mode: str | None = None, name: str | None = None) -> Logger:
+    """Return a W&B logger: offline unless a key is set or `mode` says otherwise, and never a prompt."""
+    chosen = mode or os.environ.get("WANDB_MODE") or ("online" if os.environ.get("WANDB_API_KEY") else "offline")
+    logging.getLogger("wandb").setLevel(logging.ERROR)
+    os.environ["WANDB_SILENT"] = "true"
+    return WandbLogger(project=project, name=name, save_dir=run_dir, mode=chosen, log_model=False, save_code=False)
+
+
+def close_loggers(loggers: list[Logger], status: str) -> None:
+    """End every logger's run, so that the next run in this process starts its own."""
+    for logger in loggers:
+        logger.finalize(status)
+        if isinstance(logger, WandbLogger):
+            logger.experiment.finish(exit_code=0 if status == "success" else 1, quiet=True)

@@ -1,0 +1,1 @@
+"""What makes a semi-supervised method: teacher, target, threshold and loss terms."""

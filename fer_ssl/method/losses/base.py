@@ -1,0 +1,35 @@
+"""What every loss term is."""
+
+from typing import TypeVar
+
+from torch import Tensor, nn
+
+from fer_ssl.errors import ConfigError
+from fer_ssl.types import Step
+
+T = TypeVar("T")
+
+
+class Term(nn.Module):
+    """One term of the training loss, counted `weight` times.
+
+    `student_views` and `teacher_views` name the views it reads of a step: `labeled`, `strong`, `weak`, `weak2`.
+    """
+
+    student_views: frozenset[str] = frozenset()
+    teacher_views: frozenset[str] = frozenset()
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, step: Step) -> Tensor:
+        """Return the unweighted term, a scalar connected to the graph on every rank."""
+        raise NotImplementedError
+
+
+def require(value: T | None, term: Term, what: str, remedy: str) -> T:
+    """Return `value`; raise ConfigError when the step lacks what `term` reads."""
+    if value is None:
+        raise ConfigError(f"{type(term).__name__} needs {what}, which this run has not; {remedy}")
+    return value

@@ -1,0 +1,30 @@
+"""Consistency of the strong view with what the teacher saw in the weak one."""
+
+from torch import Tensor
+
+from fer_ssl.method.choices import require_choice
+from fer_ssl.method.functional import Kind, consistency_loss
+from fer_ssl.method.losses.base import Term, require
+from fer_ssl.types import Step
+
+
+class PseudoLabel(Term):
+    """Teach the kept targets on the strong view; the mean counts the faces left out too.
+
+    `kind` is cross-entropy or the squared distance of probabilities. Raises ConfigError for an unknown choice and in
+    a run without a pool. Source: FixMatch (NeurIPS 2020).
+    """
+
+    student_views = frozenset({"strong"})
+
+    def __init__(self, weight: float = 1.0, kind: Kind = "ce") -> None:
+        super().__init__(weight)
+        require_choice("loss.pseudo_label.kind", kind, ("ce", "mse"))
+        self.kind = kind
+
+    def forward(self, step: Step) -> Tensor:
+        """Return the mean over all unlabeled faces of keep times their loss."""
+        remedy = "set unlabeled=<pool> or loss=[supervised]"
+        targets = require(step.targets, self, "targets of unlabeled faces", remedy)
+        gate = require(step.gate, self, "a threshold's gate", remedy)
+        return consistency_loss(step.student["strong"].logits, targets, gate.keep, self.kind)

@@ -1,0 +1,19 @@
+"""Which pseudo-labels to trust: one module per rule."""
+
+from fer_ssl.method.thresholds.adamatch import AdaMatchThreshold
+from fer_ssl.method.thresholds.base import Threshold
+from fer_ssl.method.thresholds.dynamic import DynamicThreshold
+from fer_ssl.method.thresholds.fixed import FixedThreshold
+from fer_ssl.method.thresholds.flexmatch import FlexMatchThreshold
+from fer_ssl.method.thresholds.freematch import FreeMatchThreshold
+from fer_ssl.method.thresholds.softmatch import SoftMatchThreshold
+
+__all__ = [
+    "AdaMatchThreshold",
+    "DynamicThreshold",
+    "FixedThreshold",
+    "FlexMatchThreshold",
+    "FreeMatchThreshold",
+    "SoftMatchThreshold",
+    "Threshold",
+]

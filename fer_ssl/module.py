@@ -1,0 +1,181 @@
+"""The one LightningModule: a training step told as a story, made of the parts it is given."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from fer_ssl.data.module import FaceData
+from fer_ssl.method.losses import Term
+from fer_ssl.method.teacher import Teacher
+from fer_ssl.method.thresholds import Threshold
+from fer_ssl.metrics import ExpressionMetrics
+from fer_ssl.metrics.tally import Tally
+from fer_ssl.optim import build_optimizer
+from fer_ssl.types import Batch, EvalBatch, LabeledView, LabelSpace, Output, Step
+from fer_ssl.views.draw import Views
+
+Outputs = dict[str, Output]
+
+
+class SemiSupervised(LightningModule):
+    """A student learns from labels and from what its teacher says of unlabeled faces.
+
+    `one_pass` runs the student once over all its views; otherwise each view is a pass with batch statistics of its
+    own, in the order weak, weak2, labeled, strong (Ada-CM's).
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        teacher: Callable[[nn.Module], Teacher],
+        target: nn.Module,
+        threshold: Threshold,
+        terms: Mapping[str, Term],
+        views: Views,
+        optimizer: Callable[..., Optimizer],
+        schedule: Callable[..., LRScheduler],
+        space: LabelSpace,
+        weight_decay: float,
+        epoch_steps: int,
+        seed: int,
+        config: dict[str, Any],
+        one_pass: bool = True,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.teacher = teacher(model)
+        self.target = target
+        self.threshold = threshold
+        self.terms = nn.ModuleDict(dict(terms))
+        self.views = views
+        self.optimizer, self.schedule, self.weight_decay = optimizer, schedule, weight_decay
+        self.space, self.seed, self.one_pass, self.epoch_steps = space, seed, one_pass, epoch_steps
+        self.student_views = frozenset[str]().union(*(term.student_views for term in terms.values()))
+        self.teacher_views = frozenset(self.teacher.views).union(*(term.teacher_views for term in terms.values()))
+        self.uses_pool = self.student_views != {"labeled"}
+        self.config = config
+        self._rng: Tensor | None = None
+        self.tally = Tally(tuple(terms), space.classes)
+        self.metrics = ExpressionMetrics(len(space))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        images = self.draw_views(batch)
+        student = self.run_student(images)
+        step = self.pseudo_label(batch, images, student)
+        losses = [term.weight * term(step) for term in self.terms.values()]
+        total = torch.stack(losses).sum()
+        self.tally.add(torch.stack([total, *losses]).detach(), step, batch.truth)
+        return total
+
+    def draw_views(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the images [B, channels, H, W] of every view that a part asks for."""
+        sources = {"labeled": batch.labeled} | ({} if batch.unlabeled is None else {"unlabeled": batch.unlabeled})
+        names = self.student_views | (self.teacher_views if self.uses_pool else frozenset())
+        return self.views.draw(sources, names, (self.seed, batch.position), self.global_rank, self.trainer.world_size)
+
+    def run_student(self, images: Mapping[str, Tensor]) -> Outputs:
+        """Return the student's outputs with gradient, by view."""
+        names = [name for name in ("weak", "weak2", "labeled", "strong") if name in self.student_views]
+        if self.one_pass:
+            return forward_views(self.model, {name: images[name] for name in names})
+        return {name: self.model(images[name]) for name in names}
+
+    def pseudo_label(self, batch: Batch, images: Mapping[str, Tensor], student: Outputs) -> Step:
+        """Return the step: what the teacher says of the unlabeled faces and which of it is trusted."""
+        if not self.uses_pool:
+            return Step(student, {}, batch.labels, batch.soft_labels, None, None, None, None, self.global_step)
+        teacher = self.run_teacher(images, student)
+        probs = torch.stack([as_probs(teacher[name]) for name in self.teacher.views]).mean(0)
+        witness = {"teacher": teacher, "student": student}.get(self.threshold.needs_labeled or "")
+        labeled = None if witness is None else LabeledView(as_probs(witness["labeled"]), batch.labels)
+        gate = self.threshold(probs, labeled, batch.pool_rows)
+        pseudo_labels, targets = self.target(self.threshold.align(probs))
+        return Step(
+            student, teacher, batch.labels, batch.soft_labels, probs, pseudo_labels, targets, gate, self.global_step
+        )
+
+    @torch.no_grad()
+    def run_teacher(self, images: Mapping[str, Tensor], student: Outputs) -> Outputs:
+        """Return the outputs that pseudo-labels come from, by view, without gradient."""
+        names = self.teacher_views | ({"labeled"} if self.threshold.needs_labeled == "teacher" else set())
+        seen = {name: detached(student[name]) for name in names & student.keys() if self.teacher.shares_student_pass}
+        unseen = {name: images[name] for name in sorted(names - seen.keys())}
+        return seen | forward_views(partial(self.teacher, self.model), unseen)
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        # Not on_train_batch_end: callbacks run before the module there, so a checkpoint would hold a stale teacher.
+        super().optimizer_step(*args, **kwargs)
+        self.teacher.update(self.model)
+        if self.uses_pool and (self.global_step + 1) % self.epoch_steps == 0:
+            self.end_threshold_epoch()
+
+    @torch.no_grad()
+    def end_threshold_epoch(self) -> None:
+        """Let the threshold look at the held-out fold, if it wants to, and close its epoch."""
+        if self.threshold.needs_heldout:
+            data: FaceData = self.trainer.datamodule  # type: ignore[attr-defined]
+            seen = [
+                (self.predict(batch.images.to(self.device)), batch.labels) for batch in data.eval_loader(data.heldout)
+            ]
+            probs, labels = (torch.cat(column) for column in zip(*seen, strict=True))
+            self.threshold.observe(LabeledView(probs, labels.to(self.device)))
+        self.threshold.end_epoch()
+
+    def configure_optimizers(self) -> Any:
+        optimizer = build_optimizer(self.model, self.optimizer, self.weight_decay)
+        schedule = self.schedule(optimizer, steps=int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def validation_step(self, batch: EvalBatch, batch_idx: int) -> None:
+        self.metrics.update(self.predict(batch.images), batch.labels)
+
+    def predict(self, images: Tensor) -> Tensor:
+        """Return the probabilities [B, C] that the averaged model gives to raw faces uint8 [B, channels, H, W]."""
+        return as_probs(self.teacher.average(images))
+
+    def on_validation_epoch_end(self) -> None:
+        scores = self.metrics.compute()
+        self.metrics.reset()
+        # Telemetry hands these to the loggers: Lightning would log them one step early
+        row = {"val/macro_f1": scores.macro_f1, "val/accuracy": scores.accuracy}
+        self.log_dict(row, logger=False, rank_zero_only=True)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.tally.check_finite()
+        checkpoint["config"] = self.config
+        checkpoint["classes"] = list(self.space.classes)
+        checkpoint["rng"] = torch.get_rng_state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._rng = checkpoint["rng"]
+
+    def on_train_start(self) -> None:
+        if self._rng is not None:
+            torch.set_rng_state(self._rng)
+        self.model.train()
+
+
+def forward_views(network: Callable[[Tensor], Output], images: Mapping[str, Tensor]) -> Outputs:
+    """Run `network` once over all views and return its output for each."""
+    if len(images) <= 1:
+        return {name: network(view) for name, view in images.items()}
+    output = network(torch.cat(list(images.values())))
+    sizes = [len(view) for view in images.values()]
+    parts = zip(output.logits.split(sizes), output.embeddings.split(sizes), strict=True)
+    return {name: Output(*part) for name, part in zip(images, parts, strict=True)}
+
+
+def as_probs(output: Output) -> Tensor:
+    """Return softmax probabilities [B, C] in float32, whatever the precision of the logits."""
+    return output.logits.detach().float().softmax(1)
+
+
+def detached(output: Output) -> Output:
+    """Return the same values without their graph."""
+    return Output(output.logits.detach(), output.embeddings.detach())

@@ -1,0 +1,41 @@
+"""Parameter groups and learning-rate schedules."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+
+def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Return optimizer groups in which biases and normalisation weights are not decayed."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def build_optimizer(
+    model: nn.Module, optimizer: Callable[[Iterable[dict[str, Any]]], Optimizer], weight_decay: float
+) -> Optimizer:
+    """Return the optimizer over `model`'s groups."""
+    return optimizer(decay_groups(model, weight_decay))
+
+
+def cosine(optimizer: Optimizer, steps: int, warmup_steps: int = 0, cycles: float = 7 / 16) -> LambdaLR:
+    """Return linear warm-up, then cos(pi cycles k / K): FixMatch ends at 7/16, 1/2 ends at zero."""
+
+    def factor(step: int) -> float:
+        if step < warmup_steps:
+            return (step + 1) / (warmup_steps + 1)
+        return max(0.0, math.cos(math.pi * cycles * (step - warmup_steps) / max(steps - warmup_steps, 1)))
+
+    return LambdaLR(optimizer, factor)
+
+
+def constant(optimizer: Optimizer, steps: int, warmup_steps: int = 0) -> LambdaLR:
+    """Return linear warm-up, then a constant learning rate."""
+    return LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / (warmup_steps + 1)))

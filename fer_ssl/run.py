@@ -1,0 +1,162 @@
+"""One training run from configuration to report."""
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from lightning import Trainer
+from omegaconf import DictConfig, OmegaConf
+
+from fer_ssl.build import build_data, build_decoder, build_model, build_module, build_trainer
+from fer_ssl.callbacks.telemetry import Telemetry
+from fer_ssl.check import check, checkpoint_path
+from fer_ssl.checkpoints import load_average, read_checkpoint, require_network, require_space
+from fer_ssl.data.loader import EvalLoader
+from fer_ssl.data.module import FaceData
+from fer_ssl.errors import ConfigError
+from fer_ssl.loggers import HistoryLogger, close_loggers
+from fer_ssl.metrics import Scores
+from fer_ssl.module import SemiSupervised
+from fer_ssl.reports import write_report
+from fer_ssl.results import (
+    environment,
+    write_json,
+    write_predictions,
+    write_pseudo_labels,
+    write_view_preview,
+)
+from fer_ssl.scoring import Scored, score
+
+log = logging.getLogger(__name__)
+
+LAST_SHARE = 0.1  # of training, over which the pseudo-label figures of metrics.json are averaged
+
+
+def run(cfg: DictConfig) -> dict[str, Any]:
+    """Train, score the averaged model, write the run directory, and return the content of `metrics.json`."""
+    check(cfg)
+    run_dir = Path(cfg.run_dir)
+    resume_from = checkpoint_path(cfg.ckpt_path, run_dir)
+    _claim(run_dir, cfg)
+    _quieten()
+    data = build_data(cfg)
+    data.setup()
+    data.write_records(run_dir)
+    write_json(run_dir / "data.json", data.summary())
+    module = build_module(cfg, data.space)
+    if resume_from is not None:
+        _require_fit(resume_from, module)
+    trainer = build_trainer(cfg, run_dir)
+    status = "failed"
+    try:
+        trainer.fit(module, data, ckpt_path=resume_from, weights_only=True)
+        if trainer.interrupted:
+            raise KeyboardInterrupt
+        results = _finish(trainer, module, data, run_dir)
+        status = "success"
+    finally:
+        close_loggers(trainer.loggers, status)
+    log.info("report: %s", run_dir / "report.html")
+    return results
+
+
+def score_checkpoint(cfg: DictConfig) -> dict[str, Any]:
+    """Score a checkpoint on `cfg.split` of `cfg.data`, write metrics and predictions, and print the main figures."""
+    run_dir = Path(cfg.run_dir)
+    path = Path(cfg.ckpt_path)
+    checkpoint = read_checkpoint(path)
+    trained = DictConfig(checkpoint["config"])
+    source = instantiate(cfg.data.source, _convert_="all")
+    require_space(checkpoint, source.space, path)
+    faces = getattr(source.load(build_decoder(cfg, trained.image_size)(source.channels)), cfg.split)
+    if faces is None or not len(faces):
+        raise ConfigError(f"data={cfg.data.name} has no {cfg.split} split; set split=train, val or test")
+    model = build_model(trained, len(source.space))
+    load_average(model, checkpoint)
+    scored = score(model.to(_device(cfg.accelerator)), EvalLoader(faces, cfg.data.batch_eval), len(source.space))
+    classes = list(source.space.classes)
+    results = {cfg.split: scored.scores.to_dict(classes), "classes": classes, "environment": environment()}
+    write_json(run_dir / "metrics.json", results)
+    write_predictions(run_dir / "predictions.parquet", {cfg.split: scored}, {cfg.split: faces}, classes)
+    log.info("%s of %d faces: %s", cfg.split, len(faces), headline(scored.scores))
+    return results
+
+
+def headline(scores: Scores) -> str:
+    """Return the main figures of a split on one line, in percent."""
+    names = ("macro_f1", "accuracy", "balanced_accuracy")
+    return "  ".join(f"{name} {100 * getattr(scores, name):.2f}" for name in names)
+
+
+def _device(accelerator: str) -> str:
+    return "cuda" if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available() else "cpu"
+
+
+def _require_fit(path: Path, module: SemiSupervised) -> None:
+    checkpoint = read_checkpoint(path)
+    require_space(checkpoint, module.space, path)
+    require_network(checkpoint, module.config, path)
+
+
+def _finish(trainer: Trainer, module: SemiSupervised, data: FaceData, run_dir: Path) -> dict[str, Any]:
+    scored = _score_splits(module, data)
+    results = summarise(trainer, data, scored)
+    for split, result in scored.items():
+        log.info("%s: %s", split, headline(result.scores))
+    if trainer.is_global_zero:
+        for logger in trainer.loggers:
+            final = {f"{split}/{k}": v for split in scored for k, v in results[split].items() if isinstance(v, float)}
+            logger.log_metrics(final, step=trainer.global_step)
+        write_json(run_dir / "metrics.json", results)
+        write_predictions(run_dir / "predictions.parquet", scored, data.roles(), list(data.space.classes))
+        write_view_preview(run_dir / "views.png", module, data)
+        if data.pool is not None and module.uses_pool:
+            write_pseudo_labels(run_dir / "pseudo_labels.parquet", module, data.pool)
+        write_report(run_dir)
+    return results
+
+
+def _score_splits(module: SemiSupervised, data: FaceData) -> dict[str, Scored]:
+    roles = data.roles()
+    average = module.teacher.average
+    return {
+        split: score(average, data.eval_loader(roles[split]), len(data.space))
+        for split in ("test", "val")
+        if split in roles
+    }
+
+
+def summarise(trainer: Trainer, data: FaceData, scored: dict[str, Scored]) -> dict[str, Any]:
+    """Return the content of `metrics.json`."""
+    telemetry = next(callback for callback in trainer.callbacks if isinstance(callback, Telemetry))  # type: ignore[attr-defined]
+    classes = list(data.space.classes)
+    results: dict[str, Any] = {split: result.scores.to_dict(classes) for split, result in scored.items()}
+    results["train"] = {
+        "steps": trainer.global_step,
+        "seconds": telemetry.seconds,
+        "images_per_second": telemetry.images_per_second,
+    }
+    history = next(logger for logger in trainer.loggers if isinstance(logger, HistoryLogger))
+    results["pseudo"] = history.tail_means(("pseudo/keep_rate", "pseudo/accuracy", "pseudo/accuracy_all"), LAST_SHARE)
+    return results | {"classes": classes, "environment": environment()}
+
+
+def _claim(run_dir: Path, cfg: DictConfig) -> None:
+    """Write the resolved configuration first: a directory that cannot be written is told before anything is loaded."""
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        (run_dir / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
+    except OSError as error:
+        raise ConfigError(f"run directory {run_dir} cannot be written ({error}); set hydra.run.dir=<dir>") from None
+
+
+def _quieten() -> None:
+    """Silence advice that does not apply: batches are indexed in memory, so there are no workers to add."""
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*module\\(s\\) in eval mode.*")  # the teacher's average always is
+    warnings.filterwarnings("ignore", message=".*dataloader is not resumable.*")  # FaceData saves its position
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
+    torch.set_float32_matmul_precision("high")

@@ -1,0 +1,32 @@
+"""Train: `python -m fer_ssl.train +experiment=dtm_infonce`."""
+
+import logging
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from fer_ssl.cli import verb
+
+PARTS = ("data", "unlabeled", "sampler", "backbone", "head", "teacher", "target", "threshold")
+
+
+def train(cfg: DictConfig) -> dict[str, Any]:
+    """Train one configuration and return what it wrote to `metrics.json`."""
+    from fer_ssl.run import run  # torch and Lightning load only when there is something to train
+
+    logging.getLogger(__name__).info("parts: %s", describe(cfg))
+    return run(cfg)
+
+
+def describe(cfg: DictConfig) -> str:
+    """Return one line that names the active parts of a run."""
+    choices = HydraConfig.get().runtime.choices
+    parts = [f"{group}={choices[group]}" for group in PARTS]
+    return " ".join([f"name={cfg.name}", *parts, f"loss=[{','.join(map(str, cfg.loss))}]", f"seed={cfg.seed}"])
+
+
+main = verb("train")(train)
+
+if __name__ == "__main__":
+    main()

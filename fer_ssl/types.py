@@ -1,0 +1,146 @@
+"""The values that travel through the house: label spaces, faces, batches, one training step."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fer_ssl.errors import DataError
+
+UNKNOWN = -1  # the label of a face nobody has labeled
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """An explicit order of classes; the index of a class is its label."""
+
+    name: str
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def index(self, name: str) -> int:
+        """Return the label of class `name`; raise DataError for a class outside the space."""
+        if name not in self.classes:
+            raise DataError(f"class {name!r} is not in label space {self.name!r}, which has {', '.join(self.classes)}")
+        return self.classes.index(name)
+
+
+class Images(Protocol):
+    """Faces of one size, in memory or read on demand."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, indices: Tensor) -> Tensor:
+        """Return the images at `indices` (int64 [B]) as uint8 [B, channels, H, W]."""
+        ...
+
+    def subset(self, indices: Tensor) -> "Images":
+        """Return the images at `indices` (int64 [M]), in that order."""
+        ...
+
+
+@dataclass(frozen=True)
+class Faces:
+    """A set of faces with what is known of each.
+
+    `ids` [N] name the faces and are unique within their source; `labels` int64 [N] are UNKNOWN where nobody labeled;
+    `soft_labels` float32 [N, C] are votes as probabilities; `subjects` [N] name the person or video.
+    """
+
+    images: Images
+    ids: NDArray[np.str_]
+    labels: Tensor
+    soft_labels: Tensor | None = None
+    subjects: NDArray[np.str_] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def subset(self, indices: Tensor) -> "Faces":
+        """Return the faces at `indices` (int64 [M]), in that order."""
+        rows = indices.numpy()
+        return Faces(
+            images=self.images.subset(indices),
+            ids=self.ids[rows],
+            labels=self.labels[indices],
+            soft_labels=None if self.soft_labels is None else self.soft_labels[indices],
+            subjects=None if self.subjects is None else self.subjects[rows],
+        )
+
+
+class Splits(NamedTuple):
+    """What a labeled source brings: its training faces and, where the set defines them, the others.
+
+    `pool` holds unlabeled faces that belong to the source itself; their labels, if any, serve diagnostics only.
+    """
+
+    train: Faces
+    val: Faces | None = None
+    test: Faces | None = None
+    pool: Faces | None = None
+
+
+class Batch(NamedTuple):
+    """One training batch of raw images, before any view is drawn. L labeled and U unlabeled faces."""
+
+    labeled: Tensor  # uint8 [L, channels, H, W]
+    labels: Tensor  # int64 [L]
+    soft_labels: Tensor | None  # float32 [L, C], votes as probabilities
+    unlabeled: Tensor | None  # uint8 [U, channels, H, W]
+    pool_rows: Tensor | None  # int64 [U], rows of the pool
+    truth: Tensor | None  # int64 [U], UNKNOWN where it is; for diagnostics only, never for training
+    position: int  # which batch of the run this is, counted from 0: the seed of its views
+
+
+class EvalBatch(NamedTuple):
+    """Faces to score; `rows` are their positions in the split."""
+
+    images: Tensor  # uint8 [B, channels, H, W]
+    labels: Tensor  # int64 [B]
+    rows: Tensor  # int64 [B]
+
+
+class Output(NamedTuple):
+    """What a model says of B faces: `logits` [B, C] and unit-norm `embeddings` [B, D]."""
+
+    logits: Tensor
+    embeddings: Tensor
+
+
+class LabeledView(NamedTuple):
+    """What a model says of labeled faces: `probs` [L, C] beside their `labels` int64 [L]."""
+
+    probs: Tensor
+    labels: Tensor
+
+
+class Gate(NamedTuple):
+    """What a threshold says of a batch of pseudo-labels: `keep` float [B] in [0, 1], `tau` float [C] in force."""
+
+    keep: Tensor
+    tau: Tensor
+
+
+@dataclass(frozen=True)
+class Step:
+    """All that a loss term may look at in one training step.
+
+    `student` maps a view (`labeled`, `strong`, `weak`, `weak2`) to the student's output with gradient; `teacher` maps
+    `weak` and `weak2` to the teacher's output without. `probs` [U, C] are the teacher's, `pseudo_labels` int64 [U] and
+    `targets` float [U, C] what the target part made of them. Unlabeled fields are None in a run without a pool.
+    """
+
+    student: Mapping[str, Output]
+    teacher: Mapping[str, Output]
+    labels: Tensor
+    soft_labels: Tensor | None
+    probs: Tensor | None
+    pseudo_labels: Tensor | None
+    targets: Tensor | None
+    gate: Gate | None
+    global_step: int

@@ -1,0 +1,93 @@
+import pytest
+import torch
+
+from fer_ssl.data.decode import Decoder
+from fer_ssl.data.sources.folder import ImageFolder
+from fer_ssl.errors import DataError
+
+
+def values(faces) -> list[float]:
+    return faces.images.read(torch.arange(len(faces))).flatten(1).float().mean(1).tolist()
+
+
+def test_split_folders(class_tree):
+    source = ImageFolder(class_tree)
+    splits = source.load(Decoder(8, 3))
+    assert source.space.classes == ("a", "b")
+    assert splits.train.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert splits.train.ids[0] == "train/a/0.png"
+    assert values(splits.train) == [0, 1, 2, 3, 4, 5]
+    assert values(splits.val) == [6, 7]
+    assert splits.test.labels.tolist() == [0, 0, 1, 1]
+
+
+def test_a_tree_without_split_folders_is_all_train(class_tree):
+    splits = ImageFolder(class_tree / "train").load(Decoder(8, 3))
+    assert splits.train.ids.tolist() == [f"{name}/{number}.png" for name in "ab" for number in range(3)]
+    assert splits.val is splits.test is None
+
+
+def test_classes_give_the_order(class_tree):
+    source = ImageFolder(class_tree, classes=["b", "a"])
+    assert source.load(Decoder(8, 3)).train.labels.tolist() == [1, 1, 1, 0, 0, 0]
+
+
+def test_folders_can_be_mapped_to_classes(class_tree):
+    (class_tree / "train" / "b").rename(class_tree / "train" / "c")
+    source = ImageFolder(class_tree, classes={"b": "happy", "a": "sad", "c": "happy"})
+    assert source.space.classes == ("happy", "sad")
+    assert source.load(Decoder(8, 3)).train.labels.tolist() == [1, 1, 1, 0, 0, 0]
+
+
+def test_other_files_and_hidden_ones_are_left_out(class_tree):
+    (class_tree / "train" / "a" / "notes.txt").write_text("x")
+    (class_tree / "train" / "a" / "._0.png").write_bytes(b"x")
+    (class_tree / "train" / ".cache").mkdir()
+    assert len(ImageFolder(class_tree).load(Decoder(8, 3)).train) == 6
+
+
+def test_capital_suffixes_and_deeper_folders_count(class_tree):
+    deeper = class_tree / "train" / "a" / "video1"
+    deeper.mkdir()
+    (class_tree / "train" / "a" / "0.png").rename(deeper / "0.PNG")
+    splits = ImageFolder(class_tree).load(Decoder(8, 3))
+    assert "train/a/video1/0.PNG" in splits.train.ids.tolist()
+    assert len(splits.train) == 6
+
+
+def test_unknown_class_folder_is_named(class_tree):
+    with pytest.raises(DataError, match=r"train/b is none of the classes a; .*data\.classes="):
+        ImageFolder(class_tree, classes=["a"]).load(Decoder(8, 3))
+
+
+def test_class_without_images_is_named(class_tree):
+    with pytest.raises(DataError, match=r"no image of class 'c'.*data\.classes="):
+        ImageFolder(class_tree, classes=["a", "b", "c"]).load(Decoder(8, 3))
+
+
+def test_empty_class_folder_is_named(class_tree):
+    (class_tree / "train" / "c").mkdir()
+    with pytest.raises(DataError, match="'c'"):
+        ImageFolder(class_tree).load(Decoder(8, 3))
+
+
+@pytest.mark.parametrize("name", ["", "missing"])
+def test_empty_or_missing_root_names_the_override(tmp_path, name):
+    with pytest.raises(DataError, match=r"expected one folder .*(empty|not exist).*data\.root=<dir>"):
+        ImageFolder(tmp_path / name).load(Decoder(8, 3))
+
+
+def test_empty_test_folder_is_an_error(class_tree):
+    for path in (class_tree / "test").rglob("*.png"):
+        path.unlink()
+    with pytest.raises(DataError, match=r"class folders with images in .*test"):
+        ImageFolder(class_tree).load(Decoder(8, 3))
+
+
+def test_too_many_corrupt_images_stop_loading(class_tree):
+    (class_tree / "train" / "a" / "1.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"1 of 6 images of .*train.*a/1.png: the file is empty.*data\.max_rejected="):
+        ImageFolder(class_tree).load(Decoder(8, 3))
+    train = ImageFolder(class_tree).load(Decoder(8, 3, max_rejected=0.2)).train
+    assert values(train) == [0, 2, 3, 4, 5]
+    assert train.labels.tolist() == [0, 0, 1, 1, 1]

@@ -1,0 +1,137 @@
+from collections import Counter
+
+import numpy as np
+import pyarrow.csv
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fer_ssl.data.labels import (
+    ABAW,
+    FER2013,
+    FERPLUS,
+    MAPS,
+    VOTE_COLUMNS,
+    LabelMap,
+    label_map,
+    remap,
+    vote_majority,
+    vote_probabilities,
+)
+from fer_ssl.errors import DataError
+from fer_ssl.types import UNKNOWN, LabelSpace
+
+SYNONYMS = {
+    "angry": "Anger",
+    "anger": "Anger",
+    "disgust": "Disgust",
+    "fear": "Fear",
+    "happy": "Happiness",
+    "happiness": "Happiness",
+    "sad": "Sadness",
+    "sadness": "Sadness",
+    "surprise": "Surprise",
+    "neutral": "Neutral",
+    "contempt": "Other",
+}
+votes_strategy = st.lists(st.lists(st.integers(0, 10), min_size=10, max_size=10), min_size=1, max_size=5)
+
+
+def test_fer2013_has_the_official_order():
+    assert FER2013.classes == ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+    assert [ABAW.index(name) for name in ("Neutral", "Happiness", "Other")] == [0, 4, 7]
+
+
+@pytest.mark.parametrize("known", MAPS.values(), ids=lambda known: f"{known.source.name}-{known.target.name}")
+def test_maps_keep_the_meaning_of_every_class(known):
+    targets = [known.target.classes[label] for label in known.labels(torch.arange(len(known.source))).tolist()]
+    assert targets == [SYNONYMS[name] for name in known.source.classes]
+
+
+def test_remap_keeps_unknown():
+    assert remap(torch.tensor([3, UNKNOWN, 6]), FER2013, ABAW).tolist() == [4, UNKNOWN, 0]
+
+
+def test_remap_within_a_space_changes_nothing():
+    assert remap(torch.arange(7), FER2013, FER2013).tolist() == list(range(7))
+
+
+def test_remap_by_equal_names():
+    ours = LabelSpace("ours", ("neutral", "fear"))
+    assert remap(torch.tensor([0, 1]), ours, FER2013).tolist() == [6, 2]
+
+
+def test_remap_names_the_class_without_counterpart():
+    with pytest.raises(DataError, match="contempt"):
+        remap(torch.tensor([0]), LabelSpace("mine", ("neutral", "contempt")), FER2013)
+
+
+def test_label_map_refuses_classes_outside_either_space():
+    two = LabelSpace("two", ("x", "y"))
+    with pytest.raises(DataError, match="'z'"):
+        LabelMap(two, two, {"x": "x", "y": "z"})
+    with pytest.raises(DataError, match="'w'"):
+        LabelMap(two, two, {"x": "x", "y": "y", "w": "x"})
+
+
+def test_soft_labels_add_up_where_classes_merge():
+    source, target = LabelSpace("s", ("a", "b", "c")), LabelSpace("t", ("rest", "a"))
+    merged = LabelMap(source, target, {"a": "a", "b": "rest", "c": "rest"})
+    soft = merged.soft_labels(torch.tensor([[0.5, 0.2, 0.3]]))
+    torch.testing.assert_close(soft, torch.tensor([[0.5, 0.5]]))
+
+
+def test_soft_labels_follow_labels():
+    one_hot = torch.eye(8)
+    mapped = label_map(FERPLUS, ABAW).soft_labels(one_hot).argmax(1)
+    assert mapped.tolist() == remap(torch.arange(8), FERPLUS, ABAW).tolist()
+
+
+def majority_by_hand(votes: list[int]) -> int:
+    counted = Counter({name: count for name, count in zip(VOTE_COLUMNS, votes, strict=True) if count > 1})
+    for name, count in counted.items():
+        if count > sum(counted.values()) / 2 and name not in ("unknown", "NF"):
+            return FERPLUS.classes.index(name)
+    return UNKNOWN
+
+
+@given(votes_strategy)
+@settings(max_examples=60, deadline=None)
+def test_majority_equals_the_rule_by_hand(votes):
+    assert vote_majority(np.array(votes)).tolist() == [majority_by_hand(row) for row in votes]
+
+
+def test_majority_needs_more_than_half_and_drops_single_votes():
+    votes = np.zeros((4, 10), np.int64)
+    votes[0, :2] = 5, 5
+    votes[1, :6] = 5, 1, 1, 1, 1, 1
+    votes[2, 9] = 10
+    votes[3, :3] = 1
+    assert vote_majority(votes).tolist() == [UNKNOWN, 0, UNKNOWN, UNKNOWN]
+
+
+@given(votes_strategy)
+@settings(max_examples=60, deadline=None)
+def test_probabilities_sum_to_one_and_agree_with_the_majority(votes):
+    soft, majority = vote_probabilities(np.array(votes)), vote_majority(np.array(votes))
+    assert soft.dtype == torch.float32
+    torch.testing.assert_close(soft.sum(1), torch.ones(len(votes)))
+    known = majority != UNKNOWN
+    assert soft.argmax(1)[known].tolist() == majority[known].tolist()
+
+
+def test_probabilities_without_expression_votes_are_uniform():
+    votes = np.zeros((2, 10), np.int64)
+    votes[0, 9] = 10
+    votes[1, [0, 8]] = 1, 9
+    assert vote_probabilities(votes).tolist() == [[0.125] * 8, [1.0] + [0.0] * 7]
+
+
+@pytest.mark.real
+def test_majority_keeps_the_published_counts(real_data):
+    table = pyarrow.csv.read_csv(real_data / "fer2013" / "fer2013new.csv")
+    labels = vote_majority(np.stack([table[name].to_numpy() for name in VOTE_COLUMNS], axis=1))
+    usage = np.array(table["Usage"].to_pylist())
+    kept = Counter(usage[labels.numpy() != UNKNOWN].tolist())
+    assert kept == {"Training": 25060, "PublicTest": 3199, "PrivateTest": 3153}

@@ -1,0 +1,100 @@
+"""The data module: roles, leaks, sizes and records."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from making import SPACE, faces
+
+from fer_ssl.data.decode import Decoder
+from fer_ssl.data.images import ResidentImages
+from fer_ssl.data.module import FaceData
+from fer_ssl.data.samplers import natural
+from fer_ssl.data.splits import SplitPlan
+from fer_ssl.errors import DataError
+from fer_ssl.types import UNKNOWN, Faces, Splits
+
+
+class Made:
+    """A source of random faces of which training row 4 is a copy of a test face."""
+
+    space = SPACE
+    channels = 1
+
+    def load(self, decoder: Decoder) -> Splits:
+        train, test = faces([0, 1, 2] * 20, "train", seed=1), faces([0, 1, 2] * 5, "test", seed=2)
+        pixels = train.images.read(torch.arange(60))
+        pixels[4] = test.images.read(torch.tensor([0]))[0]
+        return Splits(Faces(ResidentImages(pixels), train.ids, train.labels), test=test)
+
+
+class OwnPool(Made):
+    """The same with a pool of its own, one face of which is a copy of a test face."""
+
+    def load(self, decoder: Decoder) -> Splits:
+        splits = super().load(decoder)
+        assert splits.test is not None
+        pool = Faces(splits.test.images, faces([0] * 15, "pool").ids, torch.full((15,), UNKNOWN))
+        return splits._replace(pool=pool)
+
+
+def data(
+    plan: SplitPlan, source: type[Made] = Made, unlabeled: int = 8, leak_check: bool = True, pool: bool = True
+) -> FaceData:
+    made = FaceData(
+        source(), None, pool, plan, lambda channels: Decoder(6, channels), natural, 4, unlabeled, 2, 0, 4, leak_check
+    )
+    made.setup()
+    return made
+
+
+def test_roles_and_pool_come_from_the_plan() -> None:
+    made = data(SplitPlan(labels_per_class=5, val_fraction=0.25))
+    sizes = {role: len(part) for role, part in made.roles().items()}
+    assert sizes == {"labeled": 15, "val": 12, "test": 15, "pool": 32}
+    assert made.leaked == 1
+    assert "train/00004" not in {name for role, part in made.roles().items() if role != "test" for name in part.ids}
+
+
+def test_the_leak_check_can_be_switched_off() -> None:
+    made = data(SplitPlan(labels_per_class=5, val_fraction=0.0), leak_check=False)
+    assert made.leaked == 0
+    assert len(made.labeled) + len(made.roles()["pool"]) == 60
+
+
+def test_when_every_label_is_used_the_labeled_faces_are_the_pool() -> None:
+    made = data(SplitPlan(val_fraction=0.0))
+    assert made.pool is not None
+    assert made.pool.ids.tolist() == made.labeled.ids.tolist()
+
+
+def test_a_source_pool_is_cleaned_and_too_small_is_an_error() -> None:
+    with pytest.raises(DataError, match=r"pool holds \d+ faces, fewer than one batch; set batch\.unlabeled="):
+        data(SplitPlan(val_fraction=0.0), OwnPool)
+
+
+def test_the_manifest_freezes_roles_and_hides_the_pools_labels(tmp_path: Path) -> None:
+    made = data(SplitPlan(labels_per_class=5))
+    made.write_records(tmp_path)
+    rows = pq.read_table(tmp_path / "manifest.parquet").to_pylist()
+    assert {row["role"] for row in rows} == {"labeled", "val", "test", "pool"}
+    assert all((row["label"] == UNKNOWN) == (row["role"] == "pool") for row in rows)
+    assert not (tmp_path / "rejected.csv").exists()
+
+
+def test_the_manifest_hash_follows_the_split() -> None:
+    plans = [SplitPlan(labels_per_class=5, split_seed=seed) for seed in (0, 0, 1)]
+    first, again, other = (data(plan).summary()["manifest_sha256"] for plan in plans)
+    assert first == again != other
+
+
+def test_the_position_survives_a_checkpoint() -> None:
+    made = data(SplitPlan(labels_per_class=5))
+    batches = list(made.train_dataloader())
+    made.on_after_batch_transfer(batches[0], 0)
+    resumed = data(SplitPlan(labels_per_class=5))
+    resumed.load_state_dict(made.state_dict())
+    following = next(iter(resumed.train_dataloader()))
+    assert following.position == 1
+    assert torch.equal(following.labeled, batches[1].labeled)

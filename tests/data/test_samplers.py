@@ -1,0 +1,88 @@
+"""Decks, passes, slices and positions of the samplers."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fer_ssl.data.samplers import BalancedSampler, ShuffledSampler, natural
+from fer_ssl.errors import ConfigError
+
+LABELS = np.repeat([0, 1, 2, 3, 4, 5, 6], [40, 3, 17, 60, 9, 25, 11])
+
+
+def counts(labels: np.ndarray, batch: torch.Tensor) -> np.ndarray:
+    return np.bincount(labels[batch.numpy()], minlength=7)
+
+
+@settings(max_examples=25, deadline=None)
+@given(batch_size=st.integers(7, 40), seed=st.integers(0, 2**31), start=st.integers(0, 500))
+def test_every_class_gets_floor_or_ceil_and_an_equal_share_over_c_batches(
+    batch_size: int, seed: int, start: int
+) -> None:
+    sampler = BalancedSampler(LABELS, batch_size, seed=seed)
+    dealt = np.array([counts(LABELS, sampler.batch(start + k)) for k in range(7)])
+    assert dealt.min() >= batch_size // 7
+    assert dealt.max() <= -(-batch_size // 7)
+    assert (dealt.sum(0) == batch_size).all()
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**31), batch_size=st.integers(7, 30))
+def test_every_face_appears_once_per_pass_of_its_class(seed: int, batch_size: int) -> None:
+    sampler = BalancedSampler(LABELS, batch_size, seed=seed)
+    dealt = torch.cat([sampler.batch(k) for k in range(60)]).numpy()
+    for label in range(7):
+        members = np.flatnonzero(LABELS == label)
+        of_class = dealt[LABELS[dealt] == label]
+        per_face = np.bincount(of_class, minlength=len(LABELS))[members]
+        assert per_face.max() - per_face.min() <= 2  # a batch may hold the end of one pass and the start of the next
+        # the order inside a batch is shuffled, so whole passes are compared over batches that align with them
+        assert per_face.sum() == len(of_class)
+        assert per_face.min() >= len(of_class) // len(members) - 1
+
+
+def test_a_class_is_dealt_pass_by_pass() -> None:
+    sampler = BalancedSampler(np.repeat([0, 1], [6, 4]), 4, seed=3)  # two of each class in each batch
+    passes = torch.cat([sampler.batch(k) for k in range(6)]).numpy()
+    zeros, ones = passes[passes < 6], passes[passes >= 6]
+    assert [sorted(zeros[i : i + 6].tolist()) for i in (0, 6)] == [list(range(6))] * 2
+    assert [sorted(ones[i : i + 4].tolist()) for i in (0, 4, 8)] == [list(range(6, 10))] * 3
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_slices_of_ranks_concatenate_to_the_one_rank_batch(world: int) -> None:
+    one = BalancedSampler(LABELS, 32, seed=5)
+    ranks = [BalancedSampler(LABELS, 32 // world, rank, world, seed=5) for rank in range(world)]
+    for position in range(20):
+        assert torch.equal(torch.cat([sampler.batch(position) for sampler in ranks]), one.batch(position))
+
+
+@pytest.mark.parametrize("build", [BalancedSampler, natural])
+def test_a_restored_sampler_continues_exactly(build: type) -> None:
+    sampler = build(LABELS, 16, seed=1)
+    batches = iter(sampler)
+    for _ in range(13):
+        next(batches)
+    restored = build(LABELS, 16, seed=99)
+    restored.load_state_dict(sampler.state_dict())
+    expected, got = next(batches), next(iter(restored))
+    assert torch.equal(expected, got)
+
+
+def test_shuffled_passes_hold_every_face_once() -> None:
+    sampler = ShuffledSampler(50, 20, seed=2)
+    dealt = torch.cat([sampler.batch(k) for k in range(5)])
+    assert dealt[:50].sort().values.tolist() == list(range(50))
+    assert dealt[50:].sort().values.tolist() == list(range(50))
+    assert dealt[:50].tolist() != dealt[50:].tolist()
+
+
+def test_seeds_deal_differently() -> None:
+    assert not torch.equal(BalancedSampler(LABELS, 32, seed=0).batch(0), BalancedSampler(LABELS, 32, seed=1).batch(0))
+
+
+def test_a_batch_smaller_than_the_classes_names_the_override() -> None:
+    with pytest.raises(ConfigError, match=r"batch\.labeled=6 .* 7 classes .* set batch\.labeled=7"):
+        BalancedSampler(LABELS, 6)

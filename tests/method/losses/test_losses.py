@@ -1,0 +1,122 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from fer_ssl.errors import ConfigError
+from fer_ssl.method.functional import info_nce
+from fer_ssl.method.losses import InfoNCE, PseudoLabel, Supervised, Term
+from fer_ssl.types import Gate, Output, Step
+
+ROWS, CLASSES = 6, 7
+
+
+def output(seed: int, grad: bool = True) -> Output:
+    generator = torch.Generator().manual_seed(seed)
+    features = torch.randn(ROWS, CLASSES, generator=generator).requires_grad_(grad)
+    return Output(features * 2, F.normalize(features))
+
+
+@pytest.fixture
+def step() -> Step:
+    probs = output(9, grad=False).logits.softmax(1)
+    return Step(
+        student={view: output(seed) for seed, view in enumerate(("labeled", "strong", "weak", "weak2"))},
+        teacher={"weak": output(5, grad=False)},
+        labels=torch.arange(ROWS),
+        soft_labels=probs.flip(1),
+        probs=probs,
+        pseudo_labels=probs.argmax(1),
+        targets=torch.eye(CLASSES)[probs.argmax(1)],
+        gate=Gate(torch.tensor([1.0, 0.0, 0.0, 0.5, 0.0, 1.0]), torch.full((CLASSES,), 0.5)),
+        global_step=0,
+    )
+
+
+def gradient(loss: Tensor, view: Output) -> Tensor | None:
+    return torch.autograd.grad(loss, view.embeddings, retain_graph=True, allow_unused=True)[0]
+
+
+def test_supervised_teaches_labels_smoothed_or_votes(step: Step) -> None:
+    logits = step.student["labeled"].logits
+    torch.testing.assert_close(Supervised()(step), F.cross_entropy(logits, step.labels))
+    votes = -(step.soft_labels * logits.log_softmax(1)).sum(1).mean()
+    torch.testing.assert_close(Supervised(soft=True)(step), votes)
+    smooth = torch.full((ROWS, CLASSES), 0.1 / 6).scatter(1, step.labels[:, None], 0.9)
+    torch.testing.assert_close(Supervised(smoothing=0.1)(step), -(smooth * logits.log_softmax(1)).sum(1).mean())
+
+
+def test_supervised_without_votes_is_refused(step: Step) -> None:
+    with pytest.raises(ConfigError, match=r"loss\.supervised\.soft=false"):
+        Supervised(soft=True)(replace(step, soft_labels=None))
+
+
+def test_pseudo_label_divides_by_full_batch(step: Step) -> None:
+    losses = F.cross_entropy(step.student["strong"].logits, step.pseudo_labels, reduction="none")
+    torch.testing.assert_close(PseudoLabel()(step), (losses[0] + 0.5 * losses[3] + losses[5]) / ROWS)
+
+
+def test_pseudo_label_mse_compares_probabilities(step: Step) -> None:
+    squares = (step.student["strong"].logits.softmax(1) - step.targets).square().mean(1)
+    torch.testing.assert_close(PseudoLabel(kind="mse")(step), (step.gate.keep * squares).mean())
+
+
+def test_pseudo_label_without_pool_is_refused(step: Step) -> None:
+    with pytest.raises(ConfigError, match="unlabeled="):
+        PseudoLabel()(replace(step, targets=None))
+
+
+def test_info_nce_contrasts_uncertain_faces_and_reaches_both_views(step: Step) -> None:
+    loss, uncertain = InfoNCE()(step), torch.tensor([1, 2, 4])
+    a, b = step.student["strong"].embeddings, step.student["weak"].embeddings
+    torch.testing.assert_close(loss, info_nce(a[uncertain], b[uncertain], torch.ones(3, dtype=torch.bool), 0.07))
+    loss.backward(inputs=[a, b], retain_graph=True)
+    for view in (a, b):
+        moved = view.grad.abs().sum(1) > 0
+        assert torch.equal(moved, step.gate.keep == 0)
+
+
+def test_info_nce_takes_all_faces_when_asked_or_without_gate(step: Step) -> None:
+    everyone = InfoNCE(uncertain_only=False)(step)
+    assert torch.equal(everyone, InfoNCE()(replace(step, gate=None)))
+    assert not torch.equal(everyone, InfoNCE()(step))
+
+
+def test_info_nce_against_teacher_has_no_gradient_there(step: Step) -> None:
+    term = InfoNCE(against="teacher")
+    assert (term.student_views, term.teacher_views) == ({"strong"}, {"weak"})
+    loss = term(step)
+    assert gradient(loss, step.student["strong"]).abs().sum() > 0
+    assert gradient(loss, step.student["weak"]) is None
+
+
+def test_info_nce_spares_negatives_that_agree(step: Step) -> None:
+    agreeing = replace(step, pseudo_labels=torch.zeros(ROWS, dtype=torch.int64))
+    # nobody is left to be pushed away, so each anchor sees only its positive
+    assert InfoNCE(drop_agreeing=True)(agreeing).item() == 0.0
+    apart = replace(step, pseudo_labels=torch.arange(ROWS))
+    assert torch.equal(InfoNCE(drop_agreeing=True)(apart), InfoNCE()(apart))
+
+
+@pytest.mark.parametrize("views", [("strong",), ("weak", "weak"), ("labeled", "weak")])
+def test_info_nce_needs_two_unlabeled_views(views: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError, match=r"loss\.info_nce\.views"):
+        InfoNCE(views=views)
+
+
+@pytest.mark.parametrize("term", [Supervised(), PseudoLabel(), InfoNCE(), InfoNCE(views=["weak", "weak2"])])
+def test_terms_read_only_the_views_they_name(term: Term, step: Step) -> None:
+    named = {view: step.student[view] for view in term.student_views}
+    assert term(replace(step, student=named, teacher={})).requires_grad
+
+
+@pytest.mark.parametrize("term", [PseudoLabel(), PseudoLabel(kind="mse"), InfoNCE()])
+@pytest.mark.parametrize("keep", [0.0, 1.0])
+def test_terms_stay_connected_whatever_is_kept(term: Term, keep: float, step: Step) -> None:
+    features = torch.randn(ROWS, CLASSES, requires_grad=True)
+    strong = Output(features * 2, F.normalize(features))
+    gate = Gate(torch.full((ROWS,), keep), step.gate.tau)
+    term(replace(step, student={**step.student, "strong": strong}, gate=gate)).backward()
+    assert torch.isfinite(features.grad).all()

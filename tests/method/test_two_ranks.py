@@ -1,0 +1,89 @@
+"""What two ranks compute together equals what one computes on the concatenated batch."""
+
+from typing import Any
+
+import pytest
+import torch
+from gloo import run_ranks
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from fer_ssl import dist
+from fer_ssl.method.functional import info_nce
+from fer_ssl.method.thresholds import (
+    AdaMatchThreshold,
+    DynamicThreshold,
+    FlexMatchThreshold,
+    FreeMatchThreshold,
+    SoftMatchThreshold,
+    Threshold,
+)
+from fer_ssl.types import LabeledView
+
+CLASSES, ROWS, STEPS = 7, 16, 3
+MASKS = {"both": [True] * 11 + [False] * 5, "one_rank": [False] * 8 + [True] * 8, "none": [False] * ROWS}
+
+
+def share(whole: Tensor) -> Tensor:
+    return whole.chunk(dist.world_size())[dist.rank()]
+
+
+def contrast(mask: list[bool], grouped: bool) -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    net, faces = nn.Linear(5, 8), torch.randn(2, ROWS, 5)
+    groups = share(torch.arange(ROWS) % 3) if grouped else None
+    view_a, view_b = (F.normalize(net(share(view))) for view in faces)
+    loss = info_nce(view_a, view_b, share(torch.tensor(mask)), 0.2, groups)
+    loss.backward()
+    averaged = dist.all_reduce_sum(net.weight.grad) / dist.world_size()  # what DistributedDataParallel does
+    return {"loss": loss.detach(), "gradient": averaged}
+
+
+def thresholds() -> dict[str, Threshold]:
+    return {
+        "dynamic": DynamicThreshold(CLASSES, floor=0.1, update_every=1),
+        "flexmatch": FlexMatchThreshold(CLASSES, pool_size=20, tau=0.6),
+        "freematch": FreeMatchThreshold(CLASSES, decay=0.7, quantile=0.8),
+        "softmatch": SoftMatchThreshold(CLASSES, decay=0.7, per_class=True, alignment="model"),
+        "adamatch": AdaMatchThreshold(CLASSES, decay=0.7),
+    }
+
+
+def states() -> dict[str, dict[str, Tensor]]:
+    generator, rules = torch.Generator().manual_seed(1), thresholds()
+    for _ in range(STEPS):
+        probs = (3 * torch.randn(2, ROWS, CLASSES, generator=generator)).softmax(-1)
+        labels = torch.where(torch.arange(ROWS) % 4 == 0, 0, probs[1].argmax(1))
+        rows = torch.randint(0, 20, (ROWS,), generator=generator)
+        for rule in rules.values():
+            rule(share(probs[0]), LabeledView(share(probs[1]), share(labels)), share(rows))
+    return {name: dict(rule.state_dict()) for name, rule in rules.items()}
+
+
+def everything() -> dict[str, Any]:
+    cases = {f"{name}-{grouped}": contrast(mask, grouped) for name, mask in MASKS.items() for grouped in (False, True)}
+    return {"contrast": cases, "states": states()}
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    return run_ranks(everything, tmp_path_factory.mktemp("ranks"))
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("name", MASKS)
+def test_info_nce_equals_one_rank(name: str, grouped: bool, ranks: list[dict[str, Any]]) -> None:
+    expected = contrast(MASKS[name], grouped)
+    assert (expected["loss"] > 0) == (name != "none")
+    for rank in ranks:
+        got = rank["contrast"][f"{name}-{grouped}"]
+        torch.testing.assert_close(got["loss"], expected["loss"], atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(got["gradient"], expected["gradient"], atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", thresholds())
+def test_threshold_state_equals_one_rank(name: str, ranks: list[dict[str, Any]]) -> None:
+    expected = states()[name]
+    for rank in ranks:
+        for key, value in expected.items():
+            torch.testing.assert_close(rank["states"][name][key], value, atol=1e-6, rtol=1e-5, msg=key)

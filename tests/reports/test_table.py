@@ -1,0 +1,116 @@
+"""The table over runs: who stands with whom, and what is left out."""
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from statistics import stdev
+
+import pytest
+
+from fer_ssl.errors import DataError
+from fer_ssl.reports import write_table
+
+Make = Callable[..., Path]
+
+
+def write(folder: Path) -> str:
+    return write_table([folder], folder / "docs" / "results.md").read_text(encoding="utf-8")
+
+
+def rows(text: str) -> list[list[str]]:
+    """Return the cells of all rows but the heads."""
+    lines = [
+        line for line in text.splitlines() if line.startswith("| ") and not line.startswith(("| experiment", "| ---"))
+    ]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+def test_seeds_are_averaged(make_scored: Make, tmp_path: Path) -> None:
+    shifts = [0.0, 0.011, 0.031]
+    for seed, shift in enumerate(shifts):
+        make_scored(f"dtm/{seed}", shift, seed=seed)
+    (cells,) = rows(write(tmp_path))
+    assert cells[:5] == ["dtm_infonce", "25", "lfw", "4000", "3 (0, 1, 2)"]
+    assert cells[5] == f"{43.36 + 1.4:.2f} ± {100 * stdev(shifts):.2f}"
+    assert cells[7:10] == ["61.4", "73.2", "20.5"]
+    assert re.fullmatch(r"`[0-9a-f]{8}`", cells[10])
+
+
+def test_one_seed_has_no_deviation(make_scored: Make, tmp_path: Path) -> None:
+    make_scored("only")
+    assert rows(write(tmp_path))[0][5] == "43.36 ± -"
+
+
+def test_protocols_stand_apart(make_scored: Make, tmp_path: Path) -> None:
+    make_scored("small")
+    make_scored("large", image_size=112)
+    make_scored("long", trainer={"max_steps": 8000})
+    text = write(tmp_path)
+    assert text.count("Protocol: ") == 3
+    assert "Protocol: data fer2013, 112 px, 4000 steps, batch 32 labeled + 96 unlabeled, backbone resnet18." in text
+
+
+def test_supervised_baseline_joins_the_methods_it_is_compared_with(make_scored: Make, tmp_path: Path) -> None:
+    make_scored("dtm")
+    make_scored("wide", name="fixmatch", batch={"labeled": 32, "unlabeled": 224})
+    make_scored("base", name="supervised", unlabeled=None)
+    names = [cells[0] for cells in rows(write(tmp_path))]
+    assert names == ["dtm_infonce", "supervised", "fixmatch", "supervised"]
+
+
+def test_baselines_alone_have_a_table(make_scored: Make, tmp_path: Path) -> None:
+    make_scored("base", name="supervised", unlabeled={"name": "none"}, batch={"labeled": 32})
+    text = write(tmp_path)
+    assert "batch 32 labeled, backbone" in text
+    assert rows(text)[0][2] == "none"
+
+
+def test_budgets_are_rows_in_order(make_scored: Make, tmp_path: Path) -> None:
+    for labels in (100, None, 25):
+        make_scored(f"l{labels}", data={"name": "fer2013", "labels_per_class": labels})
+    assert [cells[1] for cells in rows(write(tmp_path))] == ["25", "100", "all"]
+
+
+def test_a_repeated_run_counts_once(make_scored: Make, tmp_path: Path) -> None:
+    old, new = make_scored("old"), make_scored("new", 0.05)
+    os.utime(old / "metrics.json", (1, 1))
+    text = write(tmp_path)
+    assert rows(text)[0][4:6] == ["1 (0)", "48.36 ± -"]
+    assert f"a repeat of the same configuration and seed: `{old}`" in text
+    assert str(new) not in text
+
+
+def test_a_row_that_mixes_settings_says_which(make_scored: Make, tmp_path: Path) -> None:
+    make_scored("a", seed=0)
+    make_scored("b", seed=1, optim={"lr": 0.1})
+    text = write(tmp_path)
+    assert "dtm_infonce mixes settings: `optim.lr`." in text
+    assert rows(text)[0][10].count("`") == 4
+
+
+def test_unfinished_runs_are_named(make_scored: Make, tmp_path: Path) -> None:
+    make_scored("done")
+    crashed = make_scored("crashed")
+    (crashed / "metrics.json").unlink()
+    unscored = make_scored("unscored")
+    (unscored / "metrics.json").write_text('{"val": {"macro_f1": 0.5}}')
+    (tmp_path / "done" / ".hydra").mkdir()
+    (tmp_path / "done" / ".hydra" / "config.yaml").write_text("a: 1")
+    text = write(tmp_path)
+    assert [line for line in text.splitlines() if "unfinished" in line] == [
+        f"- Left out, unfinished: `{crashed}`.",
+        f"- Left out, unfinished: `{unscored}`.",
+    ]
+
+
+def test_unknown_accuracy_is_a_dash(make_scored: Make, tmp_path: Path) -> None:
+    path = make_scored("run") / "metrics.json"
+    path.write_text(path.read_text().replace('"accuracy": 0.7319', '"accuracy": null'))
+    assert rows(write(tmp_path))[0][7:9] == ["61.4", "-"]
+
+
+def test_no_run_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no finished run"):
+        write_table([tmp_path], tmp_path / "results.md")
+    assert not (tmp_path / "results.md").exists()
