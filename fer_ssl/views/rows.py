@@ -19,7 +19,7 @@ def uniforms(columns: int, images: Tensor, generator: torch.Generator, first: in
     total = last if total is None else total
     if first < 0 or last > total:
         raise ValueError(f"rows [{first}, {last}) are not in a batch of {total}")
-    drawn = torch.rand(total, columns, generator=generator)[: last - first]
+    drawn = torch.rand(total, columns, generator=generator)[first:last]
     return drawn.to(images.device, non_blocking=True)
 
 

@@ -49,7 +49,7 @@ class Operations(NamedTuple):
 def draw_operations(uniform: Tensor, names: tuple[str, ...], ops: int) -> Operations:
     """Turn `uniform` [B, 2 * len(names)] into `ops` distinct operations of `names` per sample."""
     key, level = uniform.chunk(2, 1)
-    return Operations(names, key.argsort(1).argsort(1) < ops, level)
+    return Operations(names, key.argsort(1) < ops, level)
 
 
 class StrongPlan(NamedTuple):

@@ -156,7 +156,7 @@ def beard(patch: Patch, person: Person, au: ActionUnits) -> list[Layer]:
     return [(torch.maximum(chin * person.beard, lip * person.moustache), person.hair)]
 
 
-def glasses(patch: Patch, person: Person) -> list[Layer]:
+def glasses(patch: Patch, person: Person, _: ActionUnits) -> list[Layer]:
     """Paint a frame around each eye, its bridge and temples."""
     size = person.glasses_size
     x, y = patch.fold - person.eye_gap, patch.v - (EYE_LINE + 0.03)

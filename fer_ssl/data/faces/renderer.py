@@ -1,8 +1,12 @@
 """Draw portraits as soft masks laid over one another, from the backdrop to what is in front of the face."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 
+from fer_ssl.data.faces.action_units import ActionUnits
 from fer_ssl.data.faces.domains import BLOCK, Domain, Portraits, draw_block, split_rows
 from fer_ssl.data.faces.draws import Draws
 from fer_ssl.data.faces.features import (
@@ -15,11 +19,14 @@ from fer_ssl.data.faces.features import (
     nose,
     upper_folds,
 )
-from fer_ssl.data.faces.grid import BOTTOM, HALF_WIDTH, Layer, Skin, View, look, paint
+from fer_ssl.data.faces.grid import BOTTOM, HALF_WIDTH, Layer, Patch, Skin, View, look, paint
+from fer_ssl.data.faces.person import Person
 from fer_ssl.data.faces.scene import Scene
 from fer_ssl.data.faces.shapes import bump, ellipse, line, ramp, ripples
 
 VERSION = 1  # part of the cache key: raise it whenever the same parameters draw other pixels
+
+Feature = Callable[[Patch, Person, ActionUnits], list[Layer]]
 
 BATCH = 64  # divides BLOCK; larger ones leave the processor's cache
 LUMA = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
@@ -61,32 +68,29 @@ def render(portraits: Portraits, image_size: int, noise: Tensor) -> Tensor:
 
 
 def draw_skin(portraits: Portraits, image_size: int) -> Skin:
-    """Paint the features, each in the window it may touch."""
-    person, au, scene = portraits.person, portraits.units, portraits.scene
-    skin = Skin(person.skin, image_size)
-    low, patch = skin.window(0.65, -0.05, 1.0)
-    paint(low, lower_folds(patch, person, au))
-    low, patch = skin.window(HALF_WIDTH, 0.2, BOTTOM)
-    paint(low, beard(patch, person, au))
-    low, patch = skin.window(0.58, 0.22, 0.98)
-    paint(low, mouth(patch, person, au))
-    middle, patch = skin.window(0.3, -0.35, 0.42)
-    paint(middle, nose(patch, person, au))
-    high, patch = skin.window(0.7, -0.75, 0.15)
-    paint(high, upper_folds(patch, person, au))
-    high, patch = skin.window(0.65, -0.4, 0.15)
-    paint(high, eyes(patch, person, au, (scene.gaze_x, scene.gaze_y)))
-    high, patch = skin.window(0.65, -0.7, -0.1)
-    paint(high, brows(patch, person, au))
-    high, patch = skin.window(HALF_WIDTH, -0.4, 0.2)
-    paint(high, glasses(patch, person))
+    """Paint the features, each in a window (half width, top, bottom) around all it may touch."""
+    scene = portraits.scene
+    parts: list[tuple[Feature, tuple[float, float, float]]] = [
+        (lower_folds, (0.65, -0.05, 1.0)),
+        (beard, (HALF_WIDTH, 0.2, BOTTOM)),
+        (mouth, (0.58, 0.22, 0.98)),
+        (nose, (0.3, -0.35, 0.42)),
+        (upper_folds, (0.7, -0.75, 0.15)),
+        (partial(eyes, gaze=(scene.gaze_x, scene.gaze_y)), (0.65, -0.4, 0.15)),
+        (brows, (0.65, -0.7, -0.1)),
+        (glasses, (HALF_WIDTH, -0.4, 0.2)),
+    ]
+    skin = Skin(portraits.person.skin, image_size)
+    for feature, window in parts:
+        pixels, patch = skin.window(*window)
+        paint(pixels, feature(patch, portraits.person, portraits.units))
     return skin
 
 
 def backdrop(view: View, scene: Scene) -> Tensor:
     """Return a ramp between two colours [N, 3, H, W]."""
-    ramp = (view.x * scene.backdrop_angle.cos() + view.y * scene.backdrop_angle.sin()) * 0.45 + 0.5
-    return torch.lerp(scene.backdrop[..., None, None], scene.backdrop_far[..., None, None], ramp.clamp(0, 1)[:, None])
+    along = (view.x * scene.backdrop_angle.cos() + view.y * scene.backdrop_angle.sin()) * 0.45 + 0.5
+    return torch.lerp(scene.backdrop[..., None, None], scene.backdrop_far[..., None, None], along.clamp(0, 1)[:, None])
 
 
 def cover_head(view: View, portraits: Portraits, grow: float | Tensor = 0.0) -> Tensor:
