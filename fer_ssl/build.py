@@ -92,10 +92,21 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
 
 
+def precision(asked: str, accelerator: str) -> str:
+    """Return Lightning's precision; `auto` is bf16 where the hardware multiplies it, as emulation is slower than fp32."""
+    if asked != "auto":
+        return asked
+    on_gpu = accelerator != "cpu" and torch.cuda.is_available()
+    cpu = torch.cpu.get_capabilities()
+    fast = torch.cuda.is_bf16_supported() if on_gpu else cpu.get("avx512_bf16") or cpu.get("amx_bf16")
+    return "bf16-mixed" if fast else "32-true"
+
+
 def build_trainer(cfg: DictConfig, run_dir: Path) -> Trainer:
     """Return the Lightning trainer with its loggers and callbacks."""
     trainer: Trainer = instantiate(
         cfg.trainer,
+        precision=precision(cfg.trainer.precision, cfg.trainer.accelerator),
         logger=[HistoryLogger(str(run_dir)), *(instantiate(cfg.logger[name]) for name in cfg.logger if name != "csv")],
         callbacks=[instantiate(callback) for callback in cfg.callback.values()],
         default_root_dir=str(run_dir),
