@@ -92,4 +92,4 @@ def close_loggers(loggers: list[Logger], status: str) -> None:
     for logger in loggers:
         logger.finalize(status)
         if isinstance(logger, WandbLogger):
-            logger.experiment.finish(exit_code=0 if status == "success" else 1, quiet=True)
+            logger.experiment.finish(exit_code=0 if status == "success" else 1)

@@ -16,9 +16,7 @@ class Draws:
         self.count = count
         self.random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *words])))
 
-    def between(
-        self, low: float | Tensor, high: float | Tensor, shape: tuple[int, ...] | None = None
-    ) -> Tensor:
+    def between(self, low: float | Tensor, high: float | Tensor, shape: tuple[int, ...] | None = None) -> Tensor:
         """Return float32 uniform on [low, high): [count, 1, 1], or `shape`."""
         unit = torch.from_numpy(self.random.random(shape or (self.count, 1, 1), dtype=np.float32))
         return low + (high - low) * unit
@@ -26,6 +24,10 @@ class Draws:
     def normal(self, std: float | Tensor, shape: tuple[int, ...] | None = None) -> Tensor:
         """Return float32 normal with mean 0: [count, 1, 1], or `shape`."""
         return std * torch.from_numpy(self.random.standard_normal(shape or (self.count, 1, 1), dtype=np.float32))
+
+    def generator(self) -> torch.Generator:
+        """Return a torch generator, which draws whole pictures of noise faster, seeded from the stream."""
+        return torch.Generator().manual_seed(int(self.random.integers(2**63)))
 
     def chance(self, probability: float) -> Tensor:
         """Return float32 [count, 1, 1]: 1 with `probability`, else 0."""

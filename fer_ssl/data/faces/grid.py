@@ -14,7 +14,7 @@ Layer = tuple[Tensor, Tensor]
 """A mask that broadcasts to [N, H, W] and the colour [N, 3] to lay over the picture through it."""
 
 HALF_WIDTH, TOP, BOTTOM = 0.82, -1.1, 1.2  # the skin's extent in u and v
-DENSITY = 1.2  # pixels of skin to a pixel of picture
+DENSITY = 1.1  # pixels of skin to a pixel of picture
 YAW_RADIUS = 0.86  # of the cylinders that the skin is wrapped around
 PITCH_RADIUS = 1.2
 NOSE_DEPTH = 0.2

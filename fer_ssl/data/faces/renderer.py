@@ -24,7 +24,7 @@ from fer_ssl.data.faces.person import Person
 from fer_ssl.data.faces.scene import Scene
 from fer_ssl.data.faces.shapes import bump, ellipse, line, ramp, ripples
 
-VERSION = 1  # part of the cache key: raise it whenever the same parameters draw other pixels
+VERSION = 3  # part of the cache key: raise it whenever the same parameters draw other pixels
 
 Feature = Callable[[Patch, Person, ActionUnits], list[Layer]]
 
@@ -48,10 +48,10 @@ def render_split(domain: Domain, split: str, seed: int, count: int, image_size: 
 
 def render_block(domain: Domain, split: str, seed: int, block: int, image_size: int) -> Tensor:
     """Draw the `block`-th BLOCK faces of a split as uint8 [BLOCK, 3, S, S]."""
-    grain = Draws(BATCH, seed, (split, "grain", block))
     shape = (BATCH, 3, image_size, image_size)
+    grain = Draws(1, seed, (split, "grain", block)).generator()
     batches = split_rows(draw_block(domain, split, seed, block), BATCH)
-    return torch.cat([render(portraits, image_size, grain.normal(1.0, shape)) for portraits in batches])
+    return torch.cat([render(portraits, image_size, torch.randn(shape, generator=grain)) for portraits in batches])
 
 
 def render(portraits: Portraits, image_size: int, noise: Tensor) -> Tensor:
@@ -138,9 +138,9 @@ def fringe(view: View, portraits: Portraits) -> list[Layer]:
     temples = (view.u.abs() - 0.4).clamp_min_(0).square_().mul_(9)
     edge = torch.minimum(person.hairline + person.hair_slope * u.abs() + temples, person.hair_end) + wisps
     top = (person.hair_end + 0.3 - view.y).mul_(2).clamp_(0, 1) * (person.hair_volume * (1 - 0.5 * view.y))
-    grown = cover_head(view, portraits, top + person.hair_curl * ripples(view.x * 5 + view.y * 3))
+    grown = cover_head(view, portraits, top + wisps)
     mask = grown * ramp(edge - view.v, 2 * view.soft) * (1 - person.bald)
-    shine = bump(view.x - 0.3, view.y + 0.85, 0.7, 0.16) * ripples(view.u * 11).add_(1).mul_(0.18)
+    shine = bump(view.x - 0.3, view.y + 0.85, 0.7, 0.16).mul_(0.25)
     return [(mask, person.hair), (mask * shine, (person.hair * 1.6 + 0.12).clamp(max=1))]
 
 

@@ -1,0 +1,109 @@
+"""conf/ mirrors the code: keys are parameters, constants are the signature's, every choice composes."""
+
+import importlib
+import inspect
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from running import composed
+
+from fer_ssl.check import check
+from fer_ssl.cli import CONF
+from fer_ssl.errors import ConfigError
+
+EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+OURS = [path for path in sorted(CONF.rglob("*.yaml")) if "_target_: fer_ssl" in path.read_text()]
+
+
+def nodes(config: Any) -> list[dict[str, Any]]:
+    """Return every mapping with a `_target_`, at any depth."""
+    if not isinstance(config, dict):
+        return []
+    found = [config] if "_target_" in config else []
+    return found + [node for value in config.values() for node in nodes(value)]
+
+
+def signature(target: str) -> dict[str, inspect.Parameter]:
+    module, name = target.rsplit(".", 1)
+    return dict(inspect.signature(getattr(importlib.import_module(module), name)).parameters)
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda path: str(path.relative_to(CONF)))
+def test_keys_are_parameters_of_their_target(path: Path) -> None:
+    found = nodes(OmegaConf.to_container(OmegaConf.load(path)))
+    assert found
+    for node in found:
+        unknown = node.keys() - signature(node["_target_"]).keys() - {"_target_", "_partial_", "defaults"}
+        assert not unknown, f"{node['_target_']} has no {unknown}"
+
+
+@pytest.mark.parametrize("group", ["threshold", "loss", "target", "teacher"])
+def test_every_constant_of_the_method_is_a_key(group: str) -> None:
+    for path in (CONF / group).glob("*.yaml"):
+        inherited = OmegaConf.load(CONF / group / "ema.yaml") if group == "teacher" else OmegaConf.create()
+        for node in nodes(OmegaConf.to_container(OmegaConf.merge(inherited, OmegaConf.load(path)))):
+            defaults = {
+                name for name, parameter in signature(node["_target_"]).items()
+                if parameter.default is not inspect.Parameter.empty
+            }
+            assert defaults <= node.keys(), f"{path.name} lacks {defaults - node.keys()}"
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_composes_and_passes_the_check(name: str) -> None:
+    cfg = composed(f"+experiment={name}", "run_dir=.")
+    check(cfg)
+    assert cfg.name == name
+
+
+GRID = {
+    "loss": ["[supervised]", "[supervised,pseudo_label]", "[supervised,infonce]", "[supervised,pseudo_label,infonce]"],
+    "threshold": ["dtm", "fixed"],
+    "teacher": ["ema", "student"],
+    "sampler": ["balanced", "natural"],
+}
+
+
+@pytest.mark.parametrize("choices", list(product(*GRID.values())))
+def test_an_ablation_ablates(choices: tuple[str, ...]) -> None:
+    overrides = [f"{group}={choice}" for group, choice in zip(GRID, choices, strict=True)]
+    cfg = composed("+experiment=dtm_infonce", *overrides, "run_dir=.")
+    check(cfg)
+    assert list(cfg.loss) == choices[0].strip("[]").split(",")
+    assert cfg.teacher.source == choices[2]
+
+
+@pytest.mark.parametrize("logger", ["csv", "csv,tensorboard", "csv,wandb", "csv,tensorboard,wandb"])
+def test_loggers_are_a_list(logger: str) -> None:
+    assert list(composed(f"logger=[{logger}]", "run_dir=.").logger) == logger.split(",")
+
+
+def test_an_unknown_key_is_an_error() -> None:
+    with pytest.raises(HydraException, match="threshold.betta"):
+        composed("threshold.betta=1")
+
+
+def test_an_unknown_experiment_lists_the_known_ones() -> None:
+    with pytest.raises(HydraException, match=r"(?s)Could not find 'experiment/nope'.*dtm_infonce"):
+        composed("+experiment=nope")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["unlabeled=none"], r"'infonce' needs unlabeled faces; set unlabeled=same"),
+        (["loss=[supervised]", "+loss.infonce.weight=1"], r"'infonce' has values but is not selected; add it to loss="),
+        (["data=fer2013"], r"data=fer2013 needs the place of its files; set data\.root="),
+        (["unlabeled=shards"], r"unlabeled=shards needs .* set unlabeled\.root="),
+        (["threshold.pool=heldout"], r"set data\.heldout_fraction="),
+        (["trainer.max_steps=0"], r"trainer\.max_steps=0 trains nothing"),
+    ],
+)
+def test_parts_that_cannot_work_together_name_the_override(overrides: list[str], message: str) -> None:
+    cfg: DictConfig = composed(*overrides, "run_dir=.")
+    with pytest.raises(ConfigError, match=message):
+        check(cfg)

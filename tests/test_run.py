@@ -1,0 +1,165 @@
+"""Whole runs: every experiment trains and leaves its files, resumes exactly, and stops with a sentence."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from running import TINY, composed, trained
+from test_conf import EXPERIMENTS
+
+from fer_ssl.errors import ConfigError, DivergedError
+from fer_ssl.method.losses import InfoNCE
+from fer_ssl.module import SemiSupervised
+from fer_ssl.run import run, score_checkpoint
+from fer_ssl.types import Batch
+
+FILES = {
+    "config.yaml", "data.json", "manifest.parquet", "metrics.json", "history.csv", "predictions.parquet", "report.html",
+    "views.png",
+}  # fmt: skip
+
+
+def weights(run_dir: Path) -> dict[str, Any]:
+    return torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+
+
+def assert_same_state(first: Path, second: Path) -> None:
+    ours, theirs = weights(first), weights(second)
+    assert ours.keys() == theirs.keys()
+    different = [name for name in ours if not torch.equal(ours[name].nan_to_num(), theirs[name].nan_to_num())]
+    assert not different
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_trains_and_leaves_its_files(name: str, tmp_path: Path) -> None:
+    metrics = trained(tmp_path, f"+experiment={name}")
+    assert {path.name for path in tmp_path.iterdir()} >= FILES
+    assert metrics == json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["train"]["steps"] == 2
+    assert metrics["train"]["images_per_second"] > 0
+    assert {"macro_f1", "accuracy", "balanced_accuracy", "per_class_f1"} <= metrics["test"].keys() & metrics["val"].keys()
+    predictions = pq.read_table(tmp_path / "predictions.parquet").to_pylist()
+    assert len(predictions) == 42 + 21
+    test = [row for row in predictions if row["split"] == "test"]
+    right = sum(row["label"] == row["prediction"] for row in test) / len(test)
+    assert right == pytest.approx(metrics["test"]["accuracy"])
+    assert (tmp_path / "pseudo_labels.parquet").exists() == ("supervised" not in name)
+
+
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.parametrize("at", [3, 4, 7])
+def test_a_killed_run_resumes_bit_for_bit(at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = [
+        "trainer.max_steps=8", "epoch_steps=4", "callback.checkpoint.every_n_steps=1", "backbone.drop_rate=0.2",
+        "threshold.floor=0.1", "threshold.init=0.1", "trainer.log_every_n_steps=3",
+    ]  # fmt: skip
+    trained(tmp_path / "whole", *options)
+    step = SemiSupervised.training_step
+
+    def dying(self: SemiSupervised, batch: Batch, batch_idx: int) -> torch.Tensor:
+        if batch.position == at:
+            raise Killed
+        return step(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(SemiSupervised, "training_step", dying)
+        trained(tmp_path / "broken", *options)
+    torch.manual_seed(12345)
+    trained(tmp_path / "broken", *options, "ckpt_path=last")
+    assert_same_state(tmp_path / "whole", tmp_path / "broken")
+    histories = [list(csv.DictReader((tmp_path / name / "history.csv").open())) for name in ("whole", "broken")]
+    for row in (row for history in histories for row in history):
+        row.pop("images_per_second")
+    assert histories[0] == histories[1]
+
+
+def test_equal_seeds_give_equal_runs_and_others_do_not(tmp_path: Path) -> None:
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        trained(tmp_path / name, f"seed={seed}")
+    assert_same_state(tmp_path / "a", tmp_path / "b")
+    with pytest.raises(AssertionError):
+        assert_same_state(tmp_path / "a", tmp_path / "c")
+
+
+def test_accumulated_batches_update_the_teacher_once(tmp_path: Path) -> None:
+    trained(tmp_path, "trainer.accumulate_grad_batches=3", "epoch_steps=6")
+    assert int(weights(tmp_path)["teacher.updates"]) == 2
+
+
+def test_a_heldout_fold_calibrates_the_threshold(tmp_path: Path) -> None:
+    trained(tmp_path, "threshold.pool=heldout", "data.heldout_fraction=0.3", "threshold.floor=0.0")
+    state = weights(tmp_path)
+    assert int(state["threshold.epoch"]) == 1
+    assert not torch.equal(state["threshold.tau"], torch.full((7,), 0.8))
+    roles = pq.read_table(tmp_path / "manifest.parquet")["role"].to_pylist()
+    assert roles.count("heldout") == pytest.approx(0.3 * 70, abs=4)
+
+
+def test_a_diverged_term_is_named_and_the_last_good_checkpoint_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = InfoNCE.forward
+
+    def breaking(self: InfoNCE, step: Any) -> torch.Tensor:
+        return forward(self, step) * (float("nan") if step.global_step >= 3 else 1.0)
+
+    monkeypatch.setattr(InfoNCE, "forward", breaking)
+    with pytest.raises(DivergedError, match=r"loss term infonce became NaN .* lower optim\.lr"):
+        trained(tmp_path, "trainer.max_steps=6", "callback.checkpoint.every_n_steps=1", "trainer.log_every_n_steps=2")
+    assert torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 3
+    assert all(torch.isfinite(value).all() for name, value in weights(tmp_path).items() if "tally" not in name)
+
+
+def test_evaluate_scores_what_training_reported(tmp_path: Path) -> None:
+    metrics = trained(tmp_path / "run")
+    sizes = [option for option in TINY if option.startswith("data.")]
+    cfg = composed(
+        f"ckpt_path={tmp_path}/run/checkpoints/last.ckpt", f"run_dir={tmp_path}", *sizes, config="evaluate"
+    )
+    scores = score_checkpoint(cfg)
+    assert scores["test"] == metrics["test"]
+    assert (tmp_path / "predictions.parquet").exists()
+
+
+def test_wandb_writes_offline_and_each_run_its_own(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        trained(tmp_path / name, "logger=[csv,tensorboard,wandb]")
+        assert len(list((tmp_path / name / "wandb").glob("offline-run-*"))) == 1
+        assert list((tmp_path / name / "tensorboard").glob("events*"))
+
+
+def test_checkpoints_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    trained(tmp_path / "run")
+    path = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    with pytest.raises(ConfigError, match=r"head\.projection=128, not 64; set head\.projection=128"):
+        trained(tmp_path / "other", f"ckpt_path={path}", "head.projection=64")
+    with pytest.raises(ConfigError, match="there is no checkpoint"):
+        trained(tmp_path / "other", "ckpt_path=last")
+    checkpoint = torch.load(path, weights_only=True)
+    torch.save(checkpoint | {"classes": ["calm", "glad"]}, tmp_path / "foreign.ckpt")
+    with pytest.raises(ConfigError, match=r"knows the classes calm, glad, but the data has neutral"):
+        trained(tmp_path / "other", f"ckpt_path={tmp_path}/foreign.ckpt")
+    (tmp_path / "broken.ckpt").write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(ConfigError, match="cannot be read"):
+        trained(tmp_path / "other", f"ckpt_path={tmp_path}/broken.ckpt")
+    torch.save({"weights": torch.zeros(1)}, tmp_path / "stranger.ckpt")
+    with pytest.raises(ConfigError, match="not a checkpoint of fer_ssl"):
+        trained(tmp_path / "other", f"ckpt_path={tmp_path}/stranger.ckpt")
+
+
+def test_an_unwritable_run_directory_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"cannot be written .* set hydra\.run\.dir="):
+        run(composed(*TINY, f"run_dir={tmp_path}/file/run"))
+
+
+def test_an_unknown_backbone_names_the_override(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"timm has no model 'resnet10'.*set backbone\.name"):
+        trained(tmp_path, "backbone.name=resnet10")
