@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning import Trainer
 from omegaconf import DictConfig, OmegaConf
@@ -12,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from fer_ssl.data.decode import Decoder
 from fer_ssl.data.module import FaceData
 from fer_ssl.data.splits import SplitPlan
+from fer_ssl.errors import FerError
 from fer_ssl.loggers import HistoryLogger
 from fer_ssl.method.losses import Term
 from fer_ssl.module import SemiSupervised
@@ -19,12 +21,22 @@ from fer_ssl.nn.model import FaceModel
 from fer_ssl.types import LabelSpace
 
 
+def make(node: DictConfig, **arguments: Any) -> Any:
+    """Instantiate a part with plain containers; a FerError of its constructor comes out as itself."""
+    try:
+        return instantiate(node, _convert_="all", **arguments)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, FerError):
+            raise error.__cause__ from None
+        raise
+
+
 def build_data(cfg: DictConfig) -> FaceData:
     """Return the data module of a training configuration, not yet loaded."""
     data = cfg.data
     return FaceData(
-        source=instantiate(data.source, _convert_="all"),
-        pool=None if cfg.unlabeled.pool is None else instantiate(cfg.unlabeled.pool, _convert_="all"),
+        source=make(data.source),
+        pool=None if cfg.unlabeled.pool is None else make(cfg.unlabeled.pool),
         pool_from_source=cfg.unlabeled.from_source,
         plan=SplitPlan(
             labels_per_class=data.labels_per_class,
@@ -35,7 +47,7 @@ def build_data(cfg: DictConfig) -> FaceData:
             use_all_labels=data.use_all_labels,
         ),
         decoder=build_decoder(cfg, cfg.image_size),
-        sampler=instantiate(cfg.sampler, _partial_=True),
+        sampler=make(cfg.sampler, _partial_=True),
         batch_labeled=cfg.batch.labeled,
         batch_unlabeled=cfg.batch.unlabeled,
         batch_eval=data.batch_eval,
@@ -58,12 +70,12 @@ def build_decoder(cfg: DictConfig, image_size: int) -> Callable[[int], Decoder]:
 
 def build_model(cfg: DictConfig, classes: int) -> FaceModel:
     """Return the student network."""
-    return FaceModel(instantiate(cfg.backbone), instantiate(cfg.head, _partial_=True), classes)
+    return FaceModel(make(cfg.backbone), make(cfg.head, _partial_=True), classes)
 
 
 def build_terms(cfg: DictConfig) -> dict[str, Term]:
     """Return the loss terms by name."""
-    return {str(name): instantiate(term, _convert_="all") for name, term in cfg.loss.items()}
+    return {str(name): make(term) for name, term in cfg.loss.items()}
 
 
 def build_module(cfg: DictConfig, space: LabelSpace) -> SemiSupervised:
@@ -71,13 +83,13 @@ def build_module(cfg: DictConfig, space: LabelSpace) -> SemiSupervised:
     torch.manual_seed(cfg.seed)
     return SemiSupervised(
         model=build_model(cfg, len(space)),
-        teacher=instantiate(cfg.teacher, _partial_=True, _convert_="all"),
-        target=instantiate(cfg.target),
-        threshold=instantiate(cfg.threshold, classes=len(space)),
+        teacher=make(cfg.teacher, _partial_=True),
+        target=make(cfg.target),
+        threshold=make(cfg.threshold, classes=len(space)),
         terms=build_terms(cfg),
-        views=instantiate(cfg.view),
-        optimizer=instantiate(cfg.optim.optimizer),
-        schedule=instantiate(cfg.schedule),
+        views=make(cfg.view),
+        optimizer=make(cfg.optim.optimizer),
+        schedule=make(cfg.schedule),
         space=space,
         weight_decay=cfg.optim.weight_decay,
         epoch_steps=cfg.epoch_steps,
@@ -93,7 +105,7 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 
 
 def precision(asked: str, accelerator: str) -> str:
-    """Return Lightning's precision; `auto` is bf16 where the hardware multiplies it, as emulation is slower than fp32."""
+    """Return Lightning's precision; `auto` is bf16 where the hardware has it: emulated, it is slower."""
     if asked != "auto":
         return asked
     on_gpu = accelerator != "cpu" and torch.cuda.is_available()
@@ -104,15 +116,14 @@ def precision(asked: str, accelerator: str) -> str:
 
 def build_trainer(cfg: DictConfig, run_dir: Path) -> Trainer:
     """Return the Lightning trainer with its loggers and callbacks."""
-    trainer: Trainer = instantiate(
+    trainer: Trainer = make(
         cfg.trainer,
         precision=precision(cfg.trainer.precision, cfg.trainer.accelerator),
-        logger=[HistoryLogger(str(run_dir)), *(instantiate(cfg.logger[name]) for name in cfg.logger if name != "csv")],
-        callbacks=[instantiate(callback) for callback in cfg.callback.values()],
+        logger=[HistoryLogger(str(run_dir)), *(make(cfg.logger[name]) for name in cfg.logger if name != "csv")],
+        callbacks=[make(callback) for callback in cfg.callback.values()],
         default_root_dir=str(run_dir),
         enable_model_summary=False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
-        _convert_="all",
     )
     return trainer

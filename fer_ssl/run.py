@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 from lightning import Trainer
 from omegaconf import DictConfig, OmegaConf
 
-from fer_ssl.build import build_data, build_decoder, build_model, build_module, build_trainer
+from fer_ssl.build import build_data, build_decoder, build_model, build_module, build_trainer, make
 from fer_ssl.callbacks.telemetry import Telemetry
 from fer_ssl.check import check, checkpoint_path
 from fer_ssl.checkpoints import load_average, read_checkpoint, require_network, require_space
@@ -69,7 +68,7 @@ def score_checkpoint(cfg: DictConfig) -> dict[str, Any]:
     path = Path(cfg.ckpt_path)
     checkpoint = read_checkpoint(path)
     trained = DictConfig(checkpoint["config"])
-    source = instantiate(cfg.data.source, _convert_="all")
+    source = make(cfg.data.source)
     require_space(checkpoint, source.space, path)
     faces = getattr(source.load(build_decoder(cfg, trained.image_size)(source.channels)), cfg.split)
     if faces is None or not len(faces):
@@ -158,5 +157,6 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*module\\(s\\) in eval mode.*")  # the teacher's average always is
     warnings.filterwarnings("ignore", message=".*dataloader is not resumable.*")  # FaceData saves its position
+    warnings.filterwarnings("ignore", message=".*Total length of .* is zero.*")  # a run without validation faces
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     torch.set_float32_matmul_precision("high")

@@ -57,7 +57,7 @@ def studio(imbalance: float) -> Domain:
     ranks = [order.index(name) / (len(order) - 1) for name in SPACE.classes]
     return Domain(
         priors=tuple(imbalance**-rank for rank in ranks), faces_per_subject=8, intensity=(0.75, 1.05), chatter=0.2,
-        yaw=0.04, pitch=0.03, roll=0.03, shift=0.015, light=0.07, cast=0.015, blur=0.1, noise=0.006,
+        yaw=0.05, pitch=0.025, roll=0.025, shift=0.015, light=0.08, cast=0.015, blur=0.1, noise=0.006,
         occluded=0.0, gray=0.0,
     )  # fmt: skip
 
@@ -65,9 +65,9 @@ def studio(imbalance: float) -> Domain:
 def wild(priors: Mapping[str, float]) -> Domain:
     """Return the in-the-wild domain with class frequencies `priors`, which need not add up to 1."""
     return Domain(
-        priors=tuple(priors[name] for name in SPACE.classes), faces_per_subject=4, intensity=(0.55, 1.05), chatter=0.7,
-        yaw=0.15, pitch=0.08, roll=0.08, shift=0.035, light=0.24, cast=0.05, blur=0.28, noise=0.015,
-        occluded=0.12, gray=0.08,
+        priors=tuple(priors[name] for name in SPACE.classes), faces_per_subject=4, intensity=(0.6, 1.05), chatter=0.7,
+        yaw=0.12, pitch=0.055, roll=0.06, shift=0.03, light=0.17, cast=0.04, blur=0.28, noise=0.015,
+        occluded=0.12, gray=0.05,
     )  # fmt: skip
 
 

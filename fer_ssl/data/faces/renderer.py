@@ -24,7 +24,7 @@ from fer_ssl.data.faces.person import Person
 from fer_ssl.data.faces.scene import Scene
 from fer_ssl.data.faces.shapes import bump, ellipse, line, ramp, ripples
 
-VERSION = 3  # part of the cache key: raise it whenever the same parameters draw other pixels
+VERSION = 4  # part of the cache key: raise it whenever the same parameters draw other pixels
 
 Feature = Callable[[Patch, Person, ActionUnits], list[Layer]]
 

@@ -1,0 +1,36 @@
+# make demo: environment and main job.   make test: environment and tests.   make lint: style and types.
+VENV   ?= .venv
+PYTHON ?= python3
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: install demo test test-real lint bench clean
+
+install: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $(READY)
+
+demo: install
+	$(BIN)/python -m fer_ssl.train +experiment=dtm_infonce hydra.run.dir=outputs/demo
+	@echo "Open outputs/demo/report.html"
+
+test: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m "not real and not slow and not gpu and not browser"
+
+test-real: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "real and not slow"
+
+lint: install
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+
+bench: install
+	$(BIN)/python benchmarks/step.py
+	$(BIN)/python benchmarks/views.py
+
+clean:
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,126 @@
+"""CONTRIBUTING.md followed to the letter: its files in a project outside of the package, its commands trained."""
+
+import csv
+import re
+import runpy
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from PIL import Image
+from running import TINY, composed
+
+from fer_ssl.run import run
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+FILE = re.compile(r"^`([\w/]+\.(?:py|yaml))`\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(r"^python -m fer_ssl\.(train|evaluate) (.+)$", re.MULTILINE)
+SIZES = [option for option in TINY if not option.startswith(("backbone.", "data."))]
+FACES = [option for option in TINY if option.startswith("data.")]
+NETWORK = [option for option in TINY if option.startswith("backbone.")]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return a folder with the files of the recipes, importable as its working directory would be."""
+    folder = tmp_path_factory.mktemp("project")
+    for name, content in FILE.findall(PAGES[0].read_text()):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        yield folder
+    for name in [name for name in sys.modules if name.partition(".")[0] == "my_faces"]:
+        del sys.modules[name]
+
+
+def commands(page: Path) -> list[tuple[str, list[str]]]:
+    """Return (verb, arguments) of every command line on a page that starts training or evaluation."""
+    text = page.read_text().replace("\\\n", " ")
+    return [(verb, shlex.split(arguments, comments=True)) for verb, arguments in COMMAND.findall(text)]
+
+
+def recipe(choice: str) -> list[str]:
+    """Return the overrides of the recipes' one command that selects `choice`."""
+    (found,) = [arguments for _, arguments in commands(PAGES[0]) if choice in arguments]
+    return found
+
+
+def follow(project: Path, run_dir: Path, choice: str, *overrides: str) -> dict[str, Any]:
+    """Train two tiny steps with the recipe's command; return its metrics."""
+    arguments = recipe(choice)
+    assert arguments[:2] == ["--config-dir", "conf"]
+    search = f"hydra.searchpath=[file://{project}/conf]"
+    return run(composed(search, *SIZES, f"run_dir={run_dir}", *arguments[2:], *overrides))
+
+
+def weights(run_dir: Path) -> dict[str, torch.Tensor]:
+    return torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+
+
+def write_faces(folder: Path) -> dict[str, str]:
+    """Write 60 images of 12 people with their list; return the split of each."""
+    random = np.random.default_rng(0)
+    folder.mkdir()
+    rows = []
+    for number in range(60):
+        name = f"{number:02d}.png"
+        Image.fromarray(random.integers(0, 256, (24, 24, 3), dtype=np.uint8)).save(folder / name)
+        rows.append((name, ("calm", "glad", "cross")[number % 3], f"p{number // 5}", "test" if number >= 45 else "train"))
+    with (folder / "faces.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("file", "expression", "person", "split"), *rows])
+    return {row[0]: row[3] for row in rows}
+
+
+def test_the_recipe_for_a_method(project: Path, tmp_path: Path) -> None:
+    metrics = follow(project, tmp_path, "+experiment=quantile", *FACES, *NETWORK)
+    tau = weights(tmp_path)["threshold.tau"]
+    assert tau.unique().numel() == 1
+    assert 1 / 7 < tau[0] < 0.2, "two steps move the quantile's mean from 1/7 a little; other thresholds start higher"
+    assert metrics["pseudo"]["keep_rate"] > 0.5
+
+
+def test_the_recipes_own_tests_pass(project: Path) -> None:
+    tests = {name: test for name, test in runpy.run_path(str(project / "tests" / "test_quantile.py")).items()}
+    named = [name for name in tests if name.startswith("test_")]
+    assert named
+    for name in named:
+        tests[name]()
+
+
+def test_the_recipe_for_a_data_set(project: Path, tmp_path: Path) -> None:
+    split_of = write_faces(tmp_path / "faces")
+    metrics = follow(project, tmp_path / "run", "data=listed", f"data.root={tmp_path}/faces", "data.labels_per_class=8", *NETWORK)
+    assert metrics["classes"] == ["calm", "glad", "cross"]
+    assert metrics["test"]["count"] == 15
+    manifest = pq.read_table(tmp_path / "run" / "manifest.parquet").to_pylist()
+    assert {row["id"] for row in manifest} == split_of.keys()
+    assert {row["id"] for row in manifest if row["role"] == "test"} == {k for k, v in split_of.items() if v == "test"}
+
+
+def test_the_recipe_for_a_backbone(project: Path, tmp_path: Path) -> None:
+    follow(project, tmp_path, "backbone=small", *FACES)
+    state = weights(tmp_path)
+    assert state["model.backbone.0.0.weight"].shape == (16, 3, 3, 3)
+    assert state["teacher.average.head.classifier.weight"].shape == (7, 64)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_shown_composes(page: Path, project: Path) -> None:
+    for verb, arguments in commands(page):
+        options = {"--config-dir", "conf", "-m", "--cfg", "job"}
+        parsed = OverridesParser.create().parse_overrides([each for each in arguments if each not in options])
+        overrides = [
+            f"{each.get_key_element()}={next(each.sweep_string_iterator())}" if each.is_sweep_override() else each.input_line
+            for each in parsed
+        ]
+        composed(f"hydra.searchpath=[file://{project}/conf]", *overrides, config=verb)
