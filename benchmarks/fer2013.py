@@ -21,13 +21,6 @@ METHODS = {
     "dtm_infonce_lfw": ["+experiment=dtm_infonce", "unlabeled=shards"],
 }
 
-# large pages and a heap that is kept: on a virtual CPU page faults cost up to a third of a step
-HUGE_PAGES = {
-    "THP_MEM_ALLOC_ENABLE": "1",
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=8589934592:"
-    "glibc.malloc.trim_threshold=8589934592:glibc.malloc.top_pad=268435456",
-}
-
 
 def command(method: str, budget: int, seed: int, data: Path, run_dir: Path) -> list[str]:
     """Return the command line of one run."""
@@ -51,7 +44,7 @@ def run(arguments: list[str], run_dir: Path, threads: int) -> None:
         return
     run_dir.mkdir(parents=True, exist_ok=True)
     with (run_dir / "log.txt").open("w") as log:
-        environment = os.environ | HUGE_PAGES | {"OMP_NUM_THREADS": str(threads)}
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
         status = subprocess.run(arguments, stdout=log, stderr=subprocess.STDOUT, env=environment).returncode
     print(f"{run_dir.name}: {'finished' if status == 0 else f'FAILED, see {run_dir}/log.txt'}", flush=True)
 
