@@ -16,6 +16,7 @@ from fer_ssl.method.teacher import Teacher
 from fer_ssl.method.thresholds import Threshold
 from fer_ssl.metrics import ExpressionMetrics
 from fer_ssl.metrics.tally import Tally
+from fer_ssl.nn.model import FaceModel
 from fer_ssl.optim import build_optimizer
 from fer_ssl.types import Batch, EvalBatch, LabeledView, LabelSpace, Output, Step
 from fer_ssl.views.draw import Views
@@ -32,7 +33,7 @@ class SemiSupervised(LightningModule):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: FaceModel,
         teacher: Callable[[nn.Module], Teacher],
         target: nn.Module,
         threshold: Threshold,
@@ -48,6 +49,8 @@ class SemiSupervised(LightningModule):
         one_pass: bool = True,
     ) -> None:
         super().__init__()
+        if not any(term.uses_embeddings for term in terms.values()):
+            model.freeze_projector()  # DistributedDataParallel waits for every parameter that may get a gradient
         self.model = model
         self.teacher = teacher(model)
         self.target = target

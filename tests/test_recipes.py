@@ -22,7 +22,7 @@ from fer_ssl.run import run
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 FILE = re.compile(r"^`([\w/]+\.(?:py|yaml))`\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-COMMAND = re.compile(r"^python -m fer_ssl\.(train|evaluate) (.+)$", re.MULTILINE)
+COMMAND = re.compile(r"^python -m fer_ssl\.(train|evaluate) ([^\[].*)$", re.MULTILINE)
 SIZES = [option for option in TINY if not option.startswith(("backbone.", "data."))]
 FACES = [option for option in TINY if option.startswith("data.")]
 NETWORK = [option for option in TINY if option.startswith("backbone.")]
@@ -75,7 +75,8 @@ def write_faces(folder: Path) -> dict[str, str]:
     for number in range(60):
         name = f"{number:02d}.png"
         Image.fromarray(random.integers(0, 256, (24, 24, 3), dtype=np.uint8)).save(folder / name)
-        rows.append((name, ("calm", "glad", "cross")[number % 3], f"p{number // 5}", "test" if number >= 45 else "train"))
+        split = "test" if number >= 45 else "train"
+        rows.append((name, ("calm", "glad", "cross")[number % 3], f"p{number // 5}", split))
     with (folder / "faces.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("file", "expression", "person", "split"), *rows])
     return {row[0]: row[3] for row in rows}
@@ -90,16 +91,17 @@ def test_the_recipe_for_a_method(project: Path, tmp_path: Path) -> None:
 
 
 def test_the_recipes_own_tests_pass(project: Path) -> None:
-    tests = {name: test for name, test in runpy.run_path(str(project / "tests" / "test_quantile.py")).items()}
-    named = [name for name in tests if name.startswith("test_")]
-    assert named
-    for name in named:
-        tests[name]()
+    names = runpy.run_path(str(project / "tests" / "test_quantile.py"))
+    tests = [test for name, test in names.items() if name.startswith("test_")]
+    assert tests
+    for test in tests:
+        test()
 
 
 def test_the_recipe_for_a_data_set(project: Path, tmp_path: Path) -> None:
     split_of = write_faces(tmp_path / "faces")
-    metrics = follow(project, tmp_path / "run", "data=listed", f"data.root={tmp_path}/faces", "data.labels_per_class=8", *NETWORK)
+    place = [f"data.root={tmp_path}/faces", "data.labels_per_class=8"]
+    metrics = follow(project, tmp_path / "run", "data=listed", *place, *NETWORK)
     assert metrics["classes"] == ["calm", "glad", "cross"]
     assert metrics["test"]["count"] == 15
     manifest = pq.read_table(tmp_path / "run" / "manifest.parquet").to_pylist()
@@ -117,10 +119,13 @@ def test_the_recipe_for_a_backbone(project: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_shown_composes(page: Path, project: Path) -> None:
     for verb, arguments in commands(page):
-        options = {"--config-dir", "conf", "-m", "--cfg", "job"}
-        parsed = OverridesParser.create().parse_overrides([each for each in arguments if each not in options])
-        overrides = [
-            f"{each.get_key_element()}={next(each.sweep_string_iterator())}" if each.is_sweep_override() else each.input_line
-            for each in parsed
-        ]
-        composed(f"hydra.searchpath=[file://{project}/conf]", *overrides, config=verb)
+        overrides = [each for each in arguments if each not in ("--config-dir", "conf", "-m", "--cfg", "job")]
+        composed(f"hydra.searchpath=[file://{project}/conf]", *map(first_value, overrides), config=verb)
+
+
+def first_value(override: str) -> str:
+    """Return an override with the first of its values, where it is a sweep."""
+    parsed = OverridesParser.create().parse_override(override)
+    if not parsed.is_sweep_override():
+        return override
+    return f"{parsed.get_key_element()}={next(parsed.sweep_string_iterator())}"

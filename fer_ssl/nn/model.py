@@ -25,6 +25,11 @@ class FaceModel(nn.Module):
         self.backbone = backbone.to(memory_format=torch.channels_last)
         self.head = head(features=backbone.num_features, classes=classes)
 
+    def freeze_projector(self) -> None:
+        """Take the projector out of training, for runs in which no loss reads embeddings."""
+        if hasattr(self.head, "projector"):
+            self.head.projector.requires_grad_(False)
+
     def forward(self, images: Tensor) -> Output:
         output: Output = self.head(self.backbone(self.normalize(images)))
         return output

@@ -13,11 +13,13 @@ T = TypeVar("T")
 class Term(nn.Module):
     """One term of the training loss, counted `weight` times.
 
-    `student_views` and `teacher_views` name the views it reads of a step: `labeled`, `strong`, `weak`, `weak2`.
+    `student_views` and `teacher_views` name the views it reads of a step: `labeled`, `strong`, `weak`, `weak2`;
+    `uses_embeddings` says whether it reads embeddings besides logits.
     """
 
     student_views: frozenset[str] = frozenset()
     teacher_views: frozenset[str] = frozenset()
+    uses_embeddings: bool = False
 
     def __init__(self, weight: float) -> None:
         super().__init__()

@@ -22,6 +22,8 @@ class InfoNCE(Term):
     with the same pseudo-label, which are likely of the same class. Raises ConfigError for an unknown choice.
     """
 
+    uses_embeddings = True
+
     def __init__(
         self,
         weight: float = 0.1,

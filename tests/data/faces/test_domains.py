@@ -50,7 +50,7 @@ def test_faces_of_a_subject_share_the_person_and_differ_in_the_rest():
 def test_the_wild_varies_more_than_the_studio():
     posed, free = draw_block(studio(1.0), "train", 0, 0).scene, draw_block(wild(EVEN), "pool", 0, 0).scene
     for name in ("yaw", "pitch", "roll", "shift_x", "light_x", "exposure", "blur", "noise"):
-        assert getattr(free, name).std() > 2 * getattr(posed, name).std(), name
+        assert getattr(free, name).std() > 1.5 * getattr(posed, name).std(), name
     assert posed.occluded.sum() == 0 < free.occluded.sum()
 
 
