@@ -78,14 +78,15 @@ def build_terms(cfg: DictConfig) -> dict[str, Term]:
     return {str(name): make(term) for name, term in cfg.loss.items()}
 
 
-def build_module(cfg: DictConfig, space: LabelSpace) -> SemiSupervised:
+def build_module(cfg: DictConfig, space: LabelSpace, pool_size: int = 0) -> SemiSupervised:
     """Return the module with all its parts, seeded so that equal configurations start from equal weights."""
     torch.manual_seed(cfg.seed)
+    sizes = {"classes": len(space)} | ({"pool_size": pool_size} if "pool_size" in cfg.threshold else {})
     return SemiSupervised(
         model=build_model(cfg, len(space)),
         teacher=make(cfg.teacher, _partial_=True),
         target=make(cfg.target),
-        threshold=make(cfg.threshold, classes=len(space)),
+        threshold=make(cfg.threshold, **sizes),
         terms=build_terms(cfg),
         views=make(cfg.view),
         optimizer=make(cfg.optim.optimizer),

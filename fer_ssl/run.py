@@ -45,7 +45,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     data.setup()
     data.write_records(run_dir)
     write_json(run_dir / "data.json", data.summary())
-    module = build_module(cfg, data.space)
+    module = build_module(cfg, data.space, pool_size=0 if data.pool is None else len(data.pool))
     if resume_from is not None:
         _require_fit(resume_from, module)
     trainer = build_trainer(cfg, run_dir)
@@ -109,6 +109,7 @@ def _finish(trainer: Trainer, module: SemiSupervised, data: FaceData, run_dir: P
         for logger in trainer.loggers:
             final = {f"{split}/{k}": v for split in scored for k, v in results[split].items() if isinstance(v, float)}
             logger.log_metrics(final, step=trainer.global_step)
+        data.write_records(run_dir)  # again: streamed faces are found unreadable while training
         write_json(run_dir / "metrics.json", results)
         write_predictions(run_dir / "predictions.parquet", scored, data.roles(), list(data.space.classes))
         write_view_preview(run_dir / "views.png", module, data)

@@ -15,7 +15,7 @@ from fer_ssl.data.leaks import digests, identical_to_any
 from fer_ssl.data.loader import EvalLoader, TrainLoader
 from fer_ssl.data.manifest import manifest_hash, write_manifest
 from fer_ssl.data.samplers import Sampler, ShuffledSampler
-from fer_ssl.data.splits import SplitPlan, divide
+from fer_ssl.data.splits import SplitPlan, SplitRows, divide
 from fer_ssl.errors import ConfigError, DataError
 from fer_ssl.types import Batch, Faces, LabelSpace, Splits
 
@@ -82,10 +82,19 @@ class FaceData(LightningDataModule):
         rows = divide(splits.train, usable, self.space, self.plan if splits.val is None else _no_carving(self.plan))
         self.labeled = splits.train.subset(torch.from_numpy(rows.labeled))
         self.heldout = splits.train.subset(torch.from_numpy(rows.heldout))
-        self.val = splits.val or splits.train.subset(torch.from_numpy(rows.val))
+        self.val = self._validation(splits, rows)
         self.pool = self._find_pool(splits, splits.train.subset(torch.from_numpy(rows.rest)))
         self._loaded = True
-        log.info("faces: %s; %d dropped as pixel-identical to validation or test", self._counts(), self.leaked)
+        log.info("faces: %s; %d dropped as pixel-identical to a face across a split", self._counts(), self.leaked)
+
+    def _validation(self, splits: Splits, rows: SplitRows) -> Faces:
+        """Return the source's validation faces, or the carved ones that are no twin of a face learned from."""
+        if splits.val is not None:
+            return splits.val
+        carved = splits.train.subset(torch.from_numpy(rows.val))
+        return carved.subset(
+            torch.from_numpy(np.flatnonzero(self._without_twins(carved, [self.labeled, self.heldout])))
+        )
 
     def _find_pool(self, splits: Splits, rest: Faces) -> Faces | None:
         if self.pool_source is None and not self.pool_from_source:

@@ -94,6 +94,11 @@ def read_split_file(path: Path, train: Faces) -> tuple[Rows, Rows]:
         ) from None
     by_name = {name: row for row, name in enumerate(train.ids.tolist())}
     by_number = {official_row(name): row for name, row in by_name.items()}
+    if len(by_number) < len(by_name) and any(isinstance(entry, int) for entries in named for entry in entries):
+        raise DataError(
+            f"split file {path} names faces by number, but numbers repeat among the ids of the training set; "
+            "name them by id, or load the form of the set that keeps official rows (CSV or Parquet)"
+        )
     return tuple(_lookup(entries, by_name, by_number, path) for entries in named)  # type: ignore[return-value]
 
 

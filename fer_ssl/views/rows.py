@@ -33,12 +33,12 @@ def side_of(images: Tensor) -> int:
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
         raise DataError(
             f"views need uint8 images [B, 1 or 3, side, side] but got {images.dtype} {list(images.shape)}; "
-            "prepare the faces with `python -m fer_ssl.prepare`"
+            "load them through a fer_ssl source, which decodes to squares of image_size"
         )
     if images.shape[2] != images.shape[3]:
         raise DataError(
             f"views need square faces but got {images.shape[2]}x{images.shape[3]}; "
-            "prepare the faces with `python -m fer_ssl.prepare`"
+            "load them through a fer_ssl source, which decodes to squares of image_size"
         )
     return images.shape[3]
 

@@ -37,7 +37,7 @@ class ImageFolder:
     def folders(self) -> dict[str, str]:
         """Return the class of each class folder; raise DataError when there is none."""
         if isinstance(self.classes, Mapping):
-            return dict(self.classes)
+            return {str(folder): str(name) for folder, name in self.classes.items()}
         names = subfolders(self._train) if self.classes is None else list(self.classes)
         if not names:
             raise DataError(

@@ -34,7 +34,7 @@ class InfoNCE(Term):
         drop_agreeing: bool = False,
     ) -> None:
         super().__init__(weight)
-        require_choice("loss.info_nce.against", against, ("student", "teacher"))
+        require_choice("loss.infonce.against", against, ("student", "teacher"))
         self.first, self.second = _two(views, against)
         self.temperature = temperature
         self.against = against
@@ -60,12 +60,12 @@ class InfoNCE(Term):
     def _groups(self, step: Step) -> Tensor | None:
         if not self.drop_agreeing:
             return None
-        return require(step.pseudo_labels, self, "pseudo-labels", "set loss.info_nce.drop_agreeing=false")
+        return require(step.pseudo_labels, self, "pseudo-labels", "set loss.infonce.drop_agreeing=false")
 
 
 def _two(views: Sequence[str], against: str) -> tuple[str, str]:
     for view in views:
-        require_choice("loss.info_nce.views", view, UNLABELED_VIEWS)
+        require_choice("loss.infonce.views", view, UNLABELED_VIEWS)
     if len(views) != 2 or (against == "student" and views[0] == views[1]):
-        raise ConfigError("InfoNCE compares two different views; set loss.info_nce.views=[strong,weak]")
+        raise ConfigError("InfoNCE compares two different views; set loss.infonce.views=[strong,weak]")
     return views[0], views[1]
