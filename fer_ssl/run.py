@@ -158,6 +158,7 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*module\\(s\\) in eval mode.*")  # the teacher's average always is
     warnings.filterwarnings("ignore", message=".*dataloader is not resumable.*")  # FaceData saves its position
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of a deprecated name
     warnings.filterwarnings("ignore", message=".*Total length of .* is zero.*")  # a run without validation faces
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     torch.set_float32_matmul_precision("high")

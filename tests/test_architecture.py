@@ -46,4 +46,6 @@ def test_imports_point_down_the_house(part: str) -> None:
 
 
 def test_files_stay_readable() -> None:
-    assert {path.name: count for path in PACKAGE.rglob("*.py") if (count := len(path.read_text().splitlines())) > 300} == {}
+    assert {
+        path.name: count for path in PACKAGE.rglob("*.py") if (count := len(path.read_text().splitlines())) > 300
+    } == {}

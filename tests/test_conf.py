@@ -47,7 +47,8 @@ def test_every_constant_of_the_method_is_a_key(group: str) -> None:
         inherited = OmegaConf.load(CONF / group / "ema.yaml") if group == "teacher" else OmegaConf.create()
         for node in nodes(OmegaConf.to_container(OmegaConf.merge(inherited, OmegaConf.load(path)))):
             defaults = {
-                name for name, parameter in signature(node["_target_"]).items()
+                name
+                for name, parameter in signature(node["_target_"]).items()
                 if parameter.default is not inspect.Parameter.empty
             }
             assert defaults <= node.keys(), f"{path.name} lacks {defaults - node.keys()}"

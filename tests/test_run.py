@@ -41,7 +41,9 @@ def test_every_experiment_trains_and_leaves_its_files(name: str, tmp_path: Path)
     assert metrics == json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["train"]["steps"] == 2
     assert metrics["train"]["images_per_second"] > 0
-    assert {"macro_f1", "accuracy", "balanced_accuracy", "per_class_f1"} <= metrics["test"].keys() & metrics["val"].keys()
+    assert {"macro_f1", "accuracy", "balanced_accuracy", "per_class_f1"} <= metrics["test"].keys() & metrics[
+        "val"
+    ].keys()
     predictions = pq.read_table(tmp_path / "predictions.parquet").to_pylist()
     assert len(predictions) == 42 + 21
     test = [row for row in predictions if row["split"] == "test"]
@@ -120,9 +122,7 @@ def test_a_diverged_term_is_named_and_the_last_good_checkpoint_kept(
 def test_evaluate_scores_what_training_reported(tmp_path: Path) -> None:
     metrics = trained(tmp_path / "run")
     sizes = [option for option in TINY if option.startswith("data.")]
-    cfg = composed(
-        f"ckpt_path={tmp_path}/run/checkpoints/last.ckpt", f"run_dir={tmp_path}", *sizes, config="evaluate"
-    )
+    cfg = composed(f"ckpt_path={tmp_path}/run/checkpoints/last.ckpt", f"run_dir={tmp_path}", *sizes, config="evaluate")
     scores = score_checkpoint(cfg)
     assert scores["test"] == metrics["test"]
     assert (tmp_path / "predictions.parquet").exists()

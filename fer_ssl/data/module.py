@@ -186,7 +186,6 @@ class FaceData(LightningDataModule):
             if role != "pool"
         }
         return {
-            "classes": list(self.space.classes),
             "faces": {role: len(faces) for role, faces in roles.items()},
             "per_class": counts,
             "leaked": self.leaked,

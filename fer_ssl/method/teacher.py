@@ -42,6 +42,8 @@ class Teacher(nn.Module):
             raise ConfigError(
                 "the averaged teacher only runs in eval mode; set teacher.mode=eval or teacher.source=student"
             )
+        for view in views:
+            require_choice("teacher.views", view, ("weak", "weak2"))
         self.decay = decay
         self.warmup = warmup
         self.buffers_rule = buffers

@@ -123,7 +123,7 @@ def pseudo_labels(run: Run) -> Html:
     ]
     if not any(figures):
         return tag("section", title, remark("No threshold or pseudo-label was logged: a supervised run has none."))
-    unknown = remark("The truth of the unlabeled faces is unknown, and so is the accuracy of pseudo-labels.")
+    unknown = remark("No pseudo-label was kept whose truth is known, so the accuracy of those kept is unknown.")
     return tag("section", title, _pseudo_totals(run), _grid(figures), "" if right else unknown)
 
 

@@ -124,7 +124,7 @@ def test_unknown_truth_is_said(make_scored: Make) -> None:
     folder = make_scored("run")
     (folder / "history.csv").write_text("step,tau/Fear,keep/Fear\n0,0.8,\n10,0.9,0.5\n")
     page = read(folder)
-    assert "truth of the unlabeled faces is unknown" in page.text
+    assert "accuracy of those kept is unknown" in page.text
     assert page.tags.count("svg") == 2
     assert "Right" not in page.words
 

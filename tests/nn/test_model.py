@@ -1,0 +1,44 @@
+"""Backbones, heads and what flows through them."""
+
+import pytest
+import torch
+
+from fer_ssl.errors import ConfigError
+from fer_ssl.nn.backbones import timm_backbone
+from fer_ssl.nn.heads import LinearHead, NormalizedHead
+from fer_ssl.nn.model import FaceModel
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_faces_become_logits_and_unit_embeddings(channels: int) -> None:
+    model = FaceModel(timm_backbone("test_resnet"), lambda **sizes: LinearHead(**sizes, projection=16), classes=5)
+    output = model(torch.randint(0, 256, (4, channels, 24, 24), dtype=torch.uint8))
+    assert output.logits.shape == (4, 5)
+    assert output.embeddings.shape == (4, 16)
+    assert torch.allclose(output.embeddings.norm(dim=1), torch.ones(4))
+
+
+def test_without_projection_the_embeddings_are_the_features() -> None:
+    features = torch.randn(3, 8)
+    output = LinearHead(8, 5, projection=None)(features)
+    assert torch.allclose(output.embeddings, features / features.norm(dim=1, keepdim=True))
+
+
+def test_the_normalized_head_classifies_its_embeddings() -> None:
+    head, features = NormalizedHead(8, 5), torch.randn(3, 8)
+    output = head(features)
+    assert torch.equal(output.logits, head.classifier(output.embeddings))
+    assert torch.allclose(head(10 * features).logits, output.logits, atol=1e-6)
+
+
+def test_a_frozen_projector_gets_no_gradient() -> None:
+    model = FaceModel(timm_backbone("test_resnet"), LinearHead, classes=5)
+    model.freeze_projector()
+    assert {name for name, p in model.named_parameters() if not p.requires_grad} == {
+        f"head.projector.{layer}.{kind}" for layer in (0, 2) for kind in ("weight", "bias")
+    }
+
+
+def test_an_unknown_name_lists_near_ones() -> None:
+    with pytest.raises(ConfigError, match=r"no model 'resnet19'.*set backbone\.name"):
+        timm_backbone("resnet19")
