@@ -18,7 +18,6 @@ from torch.nn import functional as F  # noqa: N812
 
 from fer_ssl.build import build_module
 from fer_ssl.cli import CONF
-from fer_ssl.module import SemiSupervised
 from fer_ssl.types import Batch, LabelSpace
 
 CLASSES = 7

@@ -84,7 +84,7 @@ def test_loggers_are_a_list(logger: str) -> None:
 
 
 def test_an_unknown_key_is_an_error() -> None:
-    with pytest.raises(HydraException, match="threshold.betta"):
+    with pytest.raises(HydraException, match=r"threshold\.betta"):
         composed("threshold.betta=1")
 
 

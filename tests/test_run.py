@@ -52,7 +52,7 @@ def test_every_experiment_trains_and_leaves_its_files(name: str, tmp_path: Path)
     assert (tmp_path / "pseudo_labels.parquet").exists() == ("supervised" not in name)
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """Stands for the end of the process."""
 
 
@@ -67,12 +67,13 @@ def test_a_killed_run_resumes_bit_for_bit(at: int, tmp_path: Path, monkeypatch: 
 
     def dying(self: SemiSupervised, batch: Batch, batch_idx: int) -> torch.Tensor:
         if batch.position == at:
-            raise Killed
+            raise KilledError
         return step(self, batch, batch_idx)
 
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch:
         patch.setattr(SemiSupervised, "training_step", dying)
-        trained(tmp_path / "broken", *options)
+        with pytest.raises(KilledError):
+            trained(tmp_path / "broken", *options)
     torch.manual_seed(12345)
     trained(tmp_path / "broken", *options, "ckpt_path=last")
     assert_same_state(tmp_path / "whole", tmp_path / "broken")

@@ -34,7 +34,7 @@ def test_every_face_appears_once_per_pass_of_its_class(seed: int, batch_size: in
     sampler = BalancedSampler(LABELS, batch_size, seed=seed)
     dealt = torch.cat([sampler.batch(k) for k in range(60)]).numpy()
     for label in range(7):
-        members = np.flatnonzero(LABELS == label)
+        members = np.flatnonzero(label == LABELS)
         of_class = dealt[LABELS[dealt] == label]
         per_face = np.bincount(of_class, minlength=len(LABELS))[members]
         assert per_face.max() - per_face.min() <= 2  # a batch may hold the end of one pass and the start of the next
