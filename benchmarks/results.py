@@ -7,12 +7,16 @@ python benchmarks/results.py table                          # only write docs/re
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 SYNTHETIC = {name: [f"+experiment={name}"] for name in ("supervised", "fixmatch", "dtm_infonce")}
 P1 = {
@@ -25,6 +29,8 @@ P1 = {
     "dtm_infonce_lfw": ["+experiment=dtm_infonce", "unlabeled=shards"],
 }
 TABLE = Path("docs/results.md")
+RECORDS = Path("docs/runs")  # configuration, metrics and history of every finished run: what the table is made of
+PLACES = ("run_dir", "root", "split_file")  # keys of a configuration that hold paths of the machine it ran on
 
 Job = tuple[str, list[str]]
 
@@ -50,10 +56,10 @@ def p1(args: argparse.Namespace) -> Iterator[Job]:
         yield f"{method}_{budget}_seed{seed}", overrides
 
 
-def run(name: str, overrides: list[str], folder: Path, threads: int) -> None:
+def run(name: str, overrides: list[str], folder: str, threads: int) -> None:
     """Train one run with its log beside it, unless it is finished; a stopped one continues."""
-    run_dir = folder / name
-    if (run_dir / "metrics.json").exists():
+    run_dir, record = Path("outputs") / folder / name, RECORDS / folder / name
+    if (record / "metrics.json").exists():
         return
     run_dir.mkdir(parents=True, exist_ok=True)
     resume = ["ckpt_path=last"] if (run_dir / "checkpoints" / "last.ckpt").exists() else []
@@ -61,13 +67,33 @@ def run(name: str, overrides: list[str], folder: Path, threads: int) -> None:
     with (run_dir / "log.txt").open("a") as log:
         environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
         status = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, env=environment).returncode
+    if status == 0:
+        keep_record(run_dir, record)
     print(f"{name}: {'finished' if status == 0 else f'FAILED, see {run_dir}/log.txt'}", flush=True)
 
 
+def keep_record(run_dir: Path, record: Path) -> None:
+    """Copy the numbers of a finished run, its paths reduced to their last part."""
+    record.mkdir(parents=True, exist_ok=True)
+    config = yaml.safe_load((run_dir / "config.yaml").read_text())
+    (record / "config.yaml").write_text(yaml.safe_dump(without_places(config), sort_keys=False))
+    for name in ("metrics.json", "history.csv"):
+        shutil.copyfile(run_dir / name, record / name)
+
+
+def without_places(node: Any) -> Any:
+    """Return a configuration in which paths are reduced to their last part."""
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: Path(value).name if key in PLACES and isinstance(value, str) else without_places(value)
+        for key, value in node.items()
+    }
+
+
 def write_table() -> None:
-    """Write docs/results.md from every finished run below outputs/."""
-    folders = [str(folder) for suite in ("synthetic", "p1") if (folder := Path("outputs") / suite).is_dir()]
-    subprocess.run([sys.executable, "-m", "fer_ssl.report", *folders, "--table", str(TABLE)], check=True)
+    """Write docs/results.md from every recorded run."""
+    subprocess.run([sys.executable, "-m", "fer_ssl.report", str(RECORDS), "--table", str(TABLE)], check=True)
 
 
 def main() -> None:
@@ -84,7 +110,7 @@ def main() -> None:
         threads = max(1, (os.cpu_count() or 1) // args.workers)
         with ThreadPoolExecutor(args.workers) as workers:
             for name, overrides in jobs:
-                workers.submit(run, name, overrides, Path("outputs") / args.suite, threads)
+                workers.submit(run, name, overrides, args.suite, threads)
     write_table()
 
 

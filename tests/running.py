@@ -10,7 +10,7 @@ from fer_ssl.cli import CONF
 from fer_ssl.run import run
 
 TINY = [
-    "backbone.name=test_resnet",
+    "backbone.widths=[8,8,8,8,8,16]",
     "image_size=24",
     "data.source.labeled=70",
     "data.source.pool=96",

@@ -110,7 +110,7 @@ def test_the_recipe_for_a_data_set(project: Path, tmp_path: Path) -> None:
 
 
 def test_the_recipe_for_a_backbone(project: Path, tmp_path: Path) -> None:
-    follow(project, tmp_path, "backbone=small", *FACES)
+    follow(project, tmp_path, "backbone=halving", *FACES)
     state = weights(tmp_path)
     assert state["model.backbone.0.0.weight"].shape == (16, 3, 3, 3)
     assert state["teacher.average.head.classifier.weight"].shape == (7, 64)

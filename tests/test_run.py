@@ -59,7 +59,8 @@ class KilledError(Exception):
 @pytest.mark.parametrize("at", [3, 4, 7])
 def test_a_killed_run_resumes_bit_for_bit(at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = [
-        "trainer.max_steps=8", "epoch_steps=4", "callback.checkpoint.every_n_steps=1", "backbone.drop_rate=0.2",
+        "trainer.max_steps=8", "epoch_steps=4", "callback.checkpoint.every_n_steps=1", "backbone=timm",
+        "backbone.name=test_resnet", "backbone.drop_rate=0.2",
         "threshold.floor=0.1", "threshold.init=0.1", "trainer.log_every_n_steps=3",
     ]  # fmt: skip
     trained(tmp_path / "whole", *options)
@@ -163,4 +164,4 @@ def test_an_unwritable_run_directory_is_told(tmp_path: Path) -> None:
 
 def test_an_unknown_backbone_names_the_override(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"timm has no model 'resnet10'.*set backbone\.name"):
-        trained(tmp_path, "backbone.name=resnet10")
+        trained(tmp_path, "backbone=timm", "backbone.name=resnet10")

@@ -1,5 +1,8 @@
 """Backbones that turn faces into features."""
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import timm
 from torch import nn
 
@@ -16,3 +19,18 @@ def timm_backbone(name: str, pretrained: bool = False, drop_rate: float = 0.0) -
         raise ConfigError(f"timm has no model {name!r}; set backbone.name to one it has ({near})")
     backbone: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0, drop_rate=drop_rate)
     return backbone
+
+
+class SmallConvNet(nn.Sequential):
+    """Six 3x3 convolutions with batch norm, for faces of about 48 px on a CPU; a fifth of resnet10t's cost.
+
+    `widths` are the channels of the layers, of which the first, second, fourth and last halve the resolution.
+    """
+
+    def __init__(self, widths: Sequence[int] = (24, 48, 48, 64, 96, 128)) -> None:
+        layers: list[nn.Module] = []
+        for layer, (before, width) in enumerate(pairwise((3, *widths))):
+            stride = 2 if layer in (0, 1, 3, len(widths) - 1) else 1
+            layers += [nn.Conv2d(before, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+        super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.num_features = widths[-1]

@@ -13,7 +13,6 @@ FACTS = {
     "data": "data.name",
     "labels per class": "data.labels_per_class",
     "unlabeled": "unlabeled.name",
-    "backbone": "backbone.name",
     "image size": "image_size",
 }
 RESPONSIBLE_USE = (
@@ -63,6 +62,7 @@ def render(run: Run) -> str:
 def _heading(run: Run) -> Html:
     facts = {name: run.setting(key) for name, key in FACTS.items()}
     seconds, speed = run.score("train.seconds"), run.score("train.images_per_second")
+    facts["backbone"] = run.backbone
     facts["steps"] = run.score("train.steps")
     facts["time"] = None if seconds is None else f"{seconds / 60:.1f} min"
     facts["speed"] = None if speed is None else f"{speed:.0f} images/s"

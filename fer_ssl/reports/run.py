@@ -48,6 +48,12 @@ class Run:
         """Return the config value at dotted `key`; None where the config has no such node."""
         return at(self.config, key)
 
+    @property
+    def backbone(self) -> str | None:
+        """Return the backbone's name, or that of the class or function which makes it."""
+        target = self.setting("backbone._target_")
+        return self.setting("backbone.name") or (target and str(target).rsplit(".", 1)[-1])
+
     def score(self, key: str) -> Any:
         """Return the value of metrics.json at dotted `key`; None where it was not measured."""
         return at(self.metrics, key)

@@ -68,8 +68,9 @@ def _scored(path: Path) -> Run | None:
 
 def protocol(run: Run) -> Protocol:
     """Return the protocol of a run."""
-    keys = ("data.name", "image_size", "trainer.max_steps", "backbone.name", "batch.labeled", "batch.unlabeled")
-    shared = Protocol(*(run.setting(key) for key in keys))
+    data, image_size, steps = (run.setting(key) for key in ("data.name", "image_size", "trainer.max_steps"))
+    batch = (run.setting(key) for key in ("batch.labeled", "batch.unlabeled"))
+    shared = Protocol(data, image_size, steps, run.backbone, *batch)
     return shared if _pool(run) != "none" else shared._replace(unlabeled=None)
 
 
@@ -85,6 +86,8 @@ def _pool(run: Run) -> str:
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in tree.items():
+        if prefix and name == "run_dir":
+            continue  # parts that write files are told the run's directory, which differs from run to run
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
         else:

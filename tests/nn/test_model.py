@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fer_ssl.errors import ConfigError
-from fer_ssl.nn.backbones import timm_backbone
+from fer_ssl.nn.backbones import SmallConvNet, timm_backbone
 from fer_ssl.nn.heads import LinearHead, NormalizedHead
 from fer_ssl.nn.model import FaceModel
 
@@ -42,3 +42,9 @@ def test_a_frozen_projector_gets_no_gradient() -> None:
 def test_an_unknown_name_lists_near_ones() -> None:
     with pytest.raises(ConfigError, match=r"no model 'resnet19'.*set backbone\.name"):
         timm_backbone("resnet19")
+
+
+def test_the_small_network_says_how_wide_its_features_are() -> None:
+    backbone = SmallConvNet(widths=(4, 6, 6, 8, 8, 10))
+    assert backbone(torch.zeros(2, 3, 48, 48)).shape == (2, backbone.num_features) == (2, 10)
+    assert [layer.stride[0] for layer in backbone if isinstance(layer, torch.nn.Conv2d)] == [2, 2, 1, 2, 1, 2]
