@@ -29,7 +29,7 @@ lint: install
 	$(BIN)/python -m mypy
 
 bench: install
-	$(BIN)/python benchmarks/step.py
+	$(BIN)/python benchmarks/step.py --markdown docs/benchmarks.md
 	$(BIN)/python benchmarks/views.py
 
 clean:

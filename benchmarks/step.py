@@ -1,10 +1,10 @@
 """Time our training step against a bare PyTorch loop with the same maths on ready tensors, paired in one run.
 
-python benchmarks/step.py [--labeled 32 --unlabeled 96 --image-size 48 --repeats 25] [--json FILE]
+python benchmarks/step.py [--batches 16+48 32+96] [--repeats 25] [--markdown docs/benchmarks.md]
 """
 
 import argparse
-import json
+import datetime
 import statistics
 import time
 from collections.abc import Callable
@@ -16,11 +16,14 @@ from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from fer_ssl.build import build_module
+from fer_ssl.build import build_module, precision
 from fer_ssl.cli import CONF
+from fer_ssl.results import environment
 from fer_ssl.types import Batch, LabelSpace
 
 CLASSES = 7
+PRECISION = precision("auto", "cpu")
+BF16 = PRECISION == "bf16-mixed"
 
 
 class GivenViews(nn.Module):
@@ -41,7 +44,7 @@ class Trainer:
 def our_step(labeled: Tensor, labels: Tensor, unlabeled: Tensor, name: str) -> Callable[[], None]:
     """Return one optimizer step of fixmatch as the framework runs it."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("train", ["+experiment=fixmatch", f"backbone.name={name}", "run_dir=.", "teacher.decay=0.99"])
+        cfg = compose("train", ["+experiment=fixmatch", "backbone=timm", f"backbone.name={name}", "run_dir=."])
     module = build_module(cfg, LabelSpace("bench", tuple(f"c{i}" for i in range(CLASSES))))
     module.views = GivenViews()
     module._trainer = Trainer()
@@ -51,7 +54,7 @@ def our_step(labeled: Tensor, labels: Tensor, unlabeled: Tensor, name: str) -> C
 
     def step() -> None:
         batch = Batch(labeled, labels, None, unlabeled, rows, truth, position=0)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=BF16):
             loss = module.training_step(batch, 0)
         optimizer.zero_grad()
         loss.backward()
@@ -80,7 +83,7 @@ def bare_step(labeled: Tensor, labels: Tensor, unlabeled: Tensor, name: str) -> 
     x, u = prepare(labeled), prepare(unlabeled)
 
     def step() -> None:
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=BF16):
             with torch.no_grad():
                 confidence, pseudo_labels = teacher(u).float().softmax(1).max(1)
             logits = student(torch.cat([x, u])).float()
@@ -116,29 +119,52 @@ def _seconds(run: Callable[[], None]) -> float:
     return time.perf_counter() - start
 
 
+def measure(labeled: int, unlabeled: int, args: argparse.Namespace) -> tuple[float, float, float]:
+    """Return seconds of our step and of the bare one, and the ratio, for a batch of random faces."""
+    generator = torch.Generator().manual_seed(0)
+    faces = [
+        torch.randint(0, 256, (count, 3, args.image_size, args.image_size), dtype=torch.uint8, generator=generator)
+        for count in (labeled, unlabeled)
+    ]
+    data = (faces[0], torch.arange(labeled) % CLASSES, faces[1], args.backbone)
+    ours, bare, ratio = paired(our_step(*data), bare_step(*data), args.repeats)
+    print(f"{labeled}+{unlabeled}: our step {ours:.4f} s, bare loop {bare:.4f} s, ratio {ratio:.3f}", flush=True)
+    return ours, bare, ratio
+
+
+def markdown(rows: dict[str, tuple[float, float, float]], args: argparse.Namespace) -> str:
+    """Return the page of figures."""
+    machine = (
+        f"{torch.get_num_threads()} threads of {torch.cpu.get_capabilities()['cpu_name']}, torch {torch.__version__}"
+    )
+    table = [f"| {batch} | {ours:.4f} | {bare:.4f} | {ratio:.3f} |" for batch, (ours, bare, ratio) in rows.items()]
+    return "\n".join(
+        [
+            "# Benchmarks",
+            "",
+            f"Written {datetime.date.today()} at commit {environment()['commit']} by `python benchmarks/step.py`: "
+            f"{args.backbone}, {args.image_size} px, {PRECISION}, views ready, {machine}; medians of {args.repeats} "
+            "pairs timed in turns. The bare loop has channels_last, a teacher pass without gradient and a fused EMA.",
+            "",
+            "| batch | our step (s) | bare loop (s) | ratio |",
+            "| --- | --- | --- | --- |",
+            *table,
+            "",
+        ]
+    )
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--labeled", type=int, default=32)
-    parser.add_argument("--unlabeled", type=int, default=96)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batches", nargs="+", default=["16+48", "32+96"], help="labeled+unlabeled faces")
     parser.add_argument("--image-size", type=int, default=48)
-    parser.add_argument("--channels", type=int, default=3)
     parser.add_argument("--backbone", default="resnet10t")
     parser.add_argument("--repeats", type=int, default=25)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--markdown", type=Path)
     args = parser.parse_args()
-    generator = torch.Generator().manual_seed(0)
-    shape = (args.channels, args.image_size, args.image_size)
-    labeled, unlabeled = (
-        torch.randint(0, 256, (count, *shape), dtype=torch.uint8, generator=generator)
-        for count in (args.labeled, args.unlabeled)
-    )
-    labels = torch.arange(args.labeled) % CLASSES
-    data = (labeled, labels, unlabeled, args.backbone)
-    ours, bare, ratio = paired(our_step(*data), bare_step(*data), args.repeats)
-    result = {"ours_s": ours, "bare_s": bare, "ratio": ratio, "threads": torch.get_num_threads(), **vars(args)}
-    print(f"our step {ours:.4f} s, bare loop {bare:.4f} s, ratio {ratio:.3f} (median of {args.repeats} pairs)")
-    if args.json:
-        args.json.write_text(json.dumps(result, indent=2, default=str) + "\n")
+    rows = {batch: measure(*map(int, batch.split("+")), args) for batch in args.batches}
+    if args.markdown:
+        args.markdown.write_text(markdown(rows, args))
 
 
 if __name__ == "__main__":
