@@ -1,6 +1,7 @@
 """Checkpoints read safely: tensors and plain values only, and only where they fit."""
 
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from fer_ssl.errors import ConfigError
 from fer_ssl.types import LabelSpace
 
 Checkpoint = dict[str, Any]
+
+FREE_TO_CHANGE = ("run_dir", "ckpt_path", "logger", "callback", "trainer.max_steps", "trainer.devices", "data.root")
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -46,6 +49,21 @@ def require_network(checkpoint: Checkpoint, config: dict[str, Any], path: Path) 
                 f"checkpoint {path} was trained with {part}.{key}={saved.get(key)}, not {wanted.get(key)}; "
                 f"set {part}.{key}={saved.get(key)}, or another ckpt_path"
             )
+
+
+def changed_settings(saved: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """Return `key=saved, now wanted` for every setting of the computation that a resumed run changes."""
+    before, now = (dict(_flat(config)) for config in (saved, wanted))
+    keys = sorted(key for key in before.keys() | now.keys() if not key.startswith(FREE_TO_CHANGE))
+    return [f"{key}={before.get(key)}, now {now.get(key)}" for key in keys if before.get(key) != now.get(key)]
+
+
+def _flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _flat(value, f"{prefix}{key}.")
+    else:
+        yield prefix.removesuffix("."), node
 
 
 def load_average(model: nn.Module, checkpoint: Checkpoint) -> None:

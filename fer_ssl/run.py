@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from fer_ssl.build import build_data, build_decoder, build_model, build_module, build_trainer, make
 from fer_ssl.callbacks.telemetry import Telemetry
 from fer_ssl.check import check, checkpoint_path
-from fer_ssl.checkpoints import load_average, read_checkpoint, require_network, require_space
+from fer_ssl.checkpoints import changed_settings, load_average, read_checkpoint, require_network, require_space
 from fer_ssl.data.loader import EvalLoader
 from fer_ssl.data.module import FaceData
 from fer_ssl.errors import ConfigError
@@ -98,6 +98,8 @@ def _require_fit(path: Path, module: SemiSupervised) -> None:
     checkpoint = read_checkpoint(path)
     require_space(checkpoint, module.space, path)
     require_network(checkpoint, module.config, path)
+    for change in changed_settings(checkpoint["config"], module.config):
+        log.warning("the run resumes with another setting than it began with: %s", change)
 
 
 def _finish(trainer: Trainer, module: SemiSupervised, data: FaceData, run_dir: Path) -> dict[str, Any]:

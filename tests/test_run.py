@@ -156,6 +156,14 @@ def test_checkpoints_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         trained(tmp_path / "other", f"ckpt_path={tmp_path}/stranger.ckpt")
 
 
+def test_a_resumed_run_tells_what_it_changes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trained(tmp_path)
+    trained(tmp_path, "ckpt_path=last", "trainer.max_steps=3")
+    assert "another setting" not in caplog.text
+    trained(tmp_path, "ckpt_path=last", "trainer.max_steps=4", "threshold.beta=0.9")
+    assert "another setting than it began with: threshold.beta=0.97, now 0.9" in caplog.text
+
+
 def test_an_unwritable_run_directory_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"cannot be written .* set hydra\.run\.dir="):

@@ -1,0 +1,87 @@
+"""Bring your own faces: class folders, a tree of unlabeled faces, and what happens to broken files."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from running import TINY, composed
+
+from fer_ssl.errors import DataError, FerError
+from fer_ssl.run import run
+
+SMALL = [option for option in TINY if not option.startswith("data.")]
+
+
+def write_faces(folder: Path, count: int, seed: int) -> None:
+    folder.mkdir(parents=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (count, 24, 24, 3), dtype=np.uint8)
+    for row, face in enumerate(pixels):
+        Image.fromarray(face).save(folder / f"{row:03d}.png")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for seed, name in enumerate(("angry", "happy", "sad")):
+        write_faces(tmp_path / "photos" / "train" / name, 40, seed)
+        write_faces(tmp_path / "photos" / "test" / name, 5, seed + 10)
+    write_faces(tmp_path / "pool" / "someone" / "deep", 12, 20)
+    write_faces(tmp_path / "pool" / "flat", 12, 21)
+    return tmp_path
+
+
+def own(photos: Path, *overrides: str) -> dict[str, object]:
+    places = ["data=folder", f"data.root={photos}/photos", "unlabeled=folder", f"unlabeled.root={photos}/pool"]
+    return run(composed(*SMALL, f"run_dir={photos}/run", *places, *overrides))
+
+
+def test_folders_and_a_deep_pool_train(photos: Path) -> None:
+    metrics = own(photos)
+    assert metrics["classes"] == ["angry", "happy", "sad"]
+    faces = json.loads((photos / "run" / "data.json").read_text())["faces"]
+    assert faces == {"labeled": 108, "val": 12, "test": 15, "pool": 24}
+    assert not (photos / "run" / "rejected.csv").exists()
+
+
+def test_a_broken_image_is_skipped_and_listed(photos: Path) -> None:
+    broken = photos / "photos" / "train" / "happy" / "007.png"
+    broken.write_bytes(broken.read_bytes()[:60])
+    own(photos)
+    rejected = list(csv.DictReader((photos / "run" / "rejected.csv").open()))
+    assert [row["id"] for row in rejected] == ["train/happy/007.png"]
+    assert json.loads((photos / "run" / "data.json").read_text())["rejected"] == 1
+
+
+def test_too_many_broken_images_stop_the_run(photos: Path) -> None:
+    for row in range(5):
+        (photos / "photos" / "train" / "sad" / f"{row:03d}.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"5 of 120 .* cannot be read .* data\.max_rejected="):
+        own(photos)
+
+
+def test_identical_faces_never_cross_into_the_test_split(photos: Path) -> None:
+    twin = (photos / "photos" / "test" / "sad" / "000.png").read_bytes()
+    (photos / "pool" / "flat" / "000.png").write_bytes(twin)
+    (photos / "photos" / "train" / "happy" / "000.png").write_bytes(twin)
+    own(photos)
+    data = json.loads((photos / "run" / "data.json").read_text())
+    assert data["leaked"] == 2
+    assert data["faces"]["pool"] == 23
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["data.labels_per_class=99"], r"data\.labels_per_class=99 is more than the 40"),
+        (["batch.unlabeled=64"], r"pool holds 24 faces, fewer than one batch; set batch\.unlabeled=24"),
+        (["batch.labeled=2"], r"batch\.labeled=2 is smaller than the 3 classes"),
+        (["data.classes=[angry,happy]"], r"sad.* is none of the classes .*data\.classes="),
+        (["unlabeled.root=/nowhere"], r"/nowhere.*unlabeled\.root="),
+        (["data.root=/nowhere"], r"/nowhere.*data\.root="),
+    ],
+)
+def test_a_mistake_names_its_override(photos: Path, overrides: list[str], message: str) -> None:
+    with pytest.raises(FerError, match=message):
+        own(photos, *overrides)
