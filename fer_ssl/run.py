@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from lightning import Trainer
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from fer_ssl.build import build_data, build_decoder, build_model, build_module, build_trainer, make
@@ -43,8 +44,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     _quieten()
     data = build_data(cfg)
     data.setup()
-    data.write_records(run_dir)
-    write_json(run_dir / "data.json", data.summary())
+    _write_data(run_dir, data)
     module = build_module(cfg, data.space, pool_size=0 if data.pool is None else len(data.pool))
     if resume_from is not None:
         _require_fit(resume_from, module)
@@ -111,7 +111,7 @@ def _finish(trainer: Trainer, module: SemiSupervised, data: FaceData, run_dir: P
         for logger in trainer.loggers:
             final = {f"{split}/{k}": v for split in scored for k, v in results[split].items() if isinstance(v, float)}
             logger.log_metrics(final, step=trainer.global_step)
-        data.write_records(run_dir)  # again: streamed faces are found unreadable while training
+        _write_data(run_dir, data)  # again: streamed faces are found unreadable while training
         write_json(run_dir / "metrics.json", results)
         write_predictions(run_dir / "predictions.parquet", scored, data.roles(), list(data.space.classes))
         write_view_preview(run_dir / "views.png", module, data)
@@ -146,6 +146,7 @@ def summarise(trainer: Trainer, data: FaceData, scored: dict[str, Scored]) -> di
     return results | {"classes": classes, "environment": environment()}
 
 
+@rank_zero_only
 def _claim(run_dir: Path, cfg: DictConfig) -> None:
     """Write the resolved configuration first: a directory that cannot be written is told before anything is loaded."""
     try:
@@ -153,6 +154,12 @@ def _claim(run_dir: Path, cfg: DictConfig) -> None:
         (run_dir / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
     except OSError as error:
         raise ConfigError(f"run directory {run_dir} cannot be written ({error}); set hydra.run.dir=<dir>") from None
+
+
+@rank_zero_only
+def _write_data(run_dir: Path, data: FaceData) -> None:
+    data.write_records(run_dir)
+    write_json(run_dir / "data.json", data.summary())
 
 
 def _quieten() -> None:

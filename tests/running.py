@@ -32,5 +32,7 @@ def composed(*overrides: str, config: str = "train") -> DictConfig:
 
 
 def trained(run_dir: Path, *overrides: str) -> dict[str, Any]:
-    """Train a tiny run in `run_dir` and return its metrics."""
-    return run(composed(*TINY, f"run_dir={run_dir}", *overrides))
+    """Train a tiny run in `run_dir` and return its metrics; another backbone brings its own options."""
+    own_backbone = any(override.startswith("backbone=") for override in overrides)
+    options = [option for option in TINY if not (own_backbone and option.startswith("backbone."))]
+    return run(composed(*options, f"run_dir={run_dir}", *overrides))

@@ -102,7 +102,7 @@ def test_info_nce_spares_negatives_that_agree(step: Step) -> None:
 
 @pytest.mark.parametrize("views", [("strong",), ("weak", "weak"), ("labeled", "weak")])
 def test_info_nce_needs_two_unlabeled_views(views: tuple[str, ...]) -> None:
-    with pytest.raises(ConfigError, match=r"loss\.info_nce\.views"):
+    with pytest.raises(ConfigError, match=r"loss\.infonce\.views"):
         InfoNCE(views=views)
 
 
