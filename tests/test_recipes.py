@@ -120,7 +120,8 @@ def test_the_recipe_for_a_backbone(project: Path, tmp_path: Path) -> None:
 def test_every_command_shown_composes(page: Path, project: Path) -> None:
     for verb, arguments in commands(page):
         overrides = [each for each in arguments if each not in ("--config-dir", "conf", "-m", "--cfg", "job")]
-        composed(f"hydra.searchpath=[file://{project}/conf]", *map(first_value, overrides), config=verb)
+        cfg = composed(f"hydra.searchpath=[file://{project}/conf]", *map(first_value, overrides), config=verb)
+        assert cfg.data.source._target_
 
 
 def first_value(override: str) -> str:
