@@ -65,6 +65,8 @@ def run(cfg: DictConfig) -> dict[str, Any]:
 def score_checkpoint(cfg: DictConfig) -> dict[str, Any]:
     """Score a checkpoint on `cfg.split` of `cfg.data`, write metrics and predictions, and print the main figures."""
     run_dir = Path(cfg.run_dir)
+    if cfg.ckpt_path is None:
+        raise ConfigError("there is no checkpoint to score; set ckpt_path=<run>/checkpoints/last.ckpt")
     path = Path(cfg.ckpt_path)
     checkpoint = read_checkpoint(path)
     trained = DictConfig(checkpoint["config"])

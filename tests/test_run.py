@@ -130,6 +130,11 @@ def test_evaluate_scores_what_training_reported(tmp_path: Path) -> None:
     assert (tmp_path / "predictions.parquet").exists()
 
 
+def test_evaluate_without_a_checkpoint_names_the_override() -> None:
+    with pytest.raises(ConfigError, match=r"no checkpoint to score; set ckpt_path="):
+        score_checkpoint(composed("run_dir=.", config="evaluate"))
+
+
 def test_wandb_writes_offline_and_each_run_its_own(tmp_path: Path) -> None:
     for name in ("a", "b"):
         trained(tmp_path / name, "logger=[csv,tensorboard,wandb]")
