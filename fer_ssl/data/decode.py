@@ -2,8 +2,10 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -29,32 +31,52 @@ class Encoded(Protocol):
 
 
 class Rejects:
-    """The images that could not be read, each with its reason."""
+    """The images that could not be read, each with its reason, counted by the set they come from (`origin`).
 
-    def __init__(self) -> None:
-        self.reasons: dict[str, str] = {}
+    More than `max_rejected` of a set is an error, raised by `check`.
+    """
+
+    def __init__(self, max_rejected: float = 0.01) -> None:
+        self.max_rejected = max_rejected
+        self.totals: dict[str, int] = {}
+        self.reasons: dict[tuple[str, str], str] = {}
 
     def __len__(self) -> int:
         return len(self.reasons)
 
-    def add(self, image_id: str, reason: str) -> None:
+    def expect(self, origin: str, total: int) -> None:
+        """Announce `total` images of `origin`."""
+        self.totals[origin] = self.totals.get(origin, 0) + total
+
+    def add(self, origin: str, image_id: str, reason: str) -> None:
         """Note that `image_id` was left out, and why."""
-        self.reasons[image_id] = reason
+        self.reasons[origin, image_id] = reason
+
+    def since(self, known: int) -> dict[tuple[str, str], str]:
+        """Return what was noted after the first `known`, for another process to `merge`."""
+        return dict(list(self.reasons.items())[known:])
+
+    def merge(self, reasons: dict[tuple[str, str], str]) -> None:
+        """Take over what another process noted; raises DataError as `check` does."""
+        self.reasons |= reasons
+        self.check()
 
     def write_csv(self, path: Path) -> None:
-        """Write the columns id, reason."""
+        """Write the columns id, reason, origin."""
+        rows = [(image_id, reason, origin) for (origin, image_id), reason in self.reasons.items()]
         with path.open("w", newline="") as file:
-            csv.writer(file).writerows([("id", "reason"), *self.reasons.items()])
+            csv.writer(file).writerows([("id", "reason", "origin"), *rows])
 
-    def check(self, total: int, origin: str, max_rejected: float = 0.01, since: int = 0) -> None:
-        """Raise DataError when more than `max_rejected` of `total` images were rejected after the first `since`."""
-        rejected = list(self.reasons.items())[since:]
-        if len(rejected) > max_rejected * total:
-            first = "; ".join(f"{image_id}: {reason}" for image_id, reason in rejected[:3])
-            raise DataError(
-                f"{len(rejected)} of {total} images of {origin} cannot be read ({first}), more than the "
-                f"{max_rejected:.0%} allowed; mend them, or set data.max_rejected=0.05 to raise the limit"
-            )
+    def check(self) -> None:
+        """Raise DataError when more than `max_rejected` of a set's images were rejected."""
+        for origin, count in Counter(origin for origin, _ in self.reasons).items():
+            if count > self.max_rejected * self.totals[origin]:
+                found = ((image_id, reason) for (of, image_id), reason in self.reasons.items() if of == origin)
+                first = "; ".join(f"{image_id}: {reason}" for image_id, reason in islice(found, 3))
+                raise DataError(
+                    f"{count} of {self.totals[origin]} images of {origin} cannot be read ({first}), more than the "
+                    f"{self.max_rejected:.0%} allowed; mend them, or set data.max_rejected=0.05 to raise the limit"
+                )
 
 
 class Decoder:
@@ -76,8 +98,7 @@ class Decoder:
         self.channels = channels
         self.resident = resident
         self.resident_gib = resident_gib
-        self.max_rejected = max_rejected
-        self.rejects = Rejects()
+        self.rejects = Rejects(max_rejected)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -149,8 +170,10 @@ def _reason(data: bytes, error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def decode_all(encoded: Encoded, ids: Sequence[str] | NDArray[np.str_], decoder: Decoder) -> tuple[Tensor, Tensor]:
-    """Decode every face once, in order; note the unreadable ones in `decoder.rejects` under their `ids`.
+def decode_all(
+    encoded: Encoded, ids: Sequence[str] | NDArray[np.str_], decoder: Decoder, origin: str
+) -> tuple[Tensor, Tensor]:
+    """Decode every face once, in order; note the unreadable ones in `decoder.rejects` under `origin` and their `ids`.
 
     Returns pixels uint8 [M, C, S, S] and the rows int64 [M] of `encoded` they came from.
     """
@@ -171,7 +194,7 @@ def decode_all(encoded: Encoded, ids: Sequence[str] | NDArray[np.str_], decoder:
     else:
         decode_rows(range(len(encoded)))
     for row in sorted(reasons):
-        decoder.rejects.add(str(ids[row]), reasons[row])
+        decoder.rejects.add(origin, str(ids[row]), reasons[row])
     kept = np.setdiff1d(np.arange(len(encoded)), list(reasons))
     return torch.from_numpy(pixels[kept] if reasons else pixels), torch.from_numpy(kept)
 

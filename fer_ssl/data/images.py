@@ -39,7 +39,7 @@ class StreamedImages:
 
     A face that cannot be read is replaced by the next readable one of its group (`groups` int64 [N], one group by
     default: labeled faces are grouped by label so that a replacement never carries a wrong one), logged, and noted in
-    the decoder's rejects under its id.
+    the decoder's rejects under its id and `origin`.
     """
 
     def __init__(
@@ -47,12 +47,14 @@ class StreamedImages:
         encoded: Encoded,
         ids: NDArray[np.str_],
         decoder: Decoder,
+        origin: str,
         groups: Tensor | None = None,
         rows: Tensor | None = None,
     ) -> None:
         self.encoded = encoded
         self.ids = ids
         self.decoder = decoder
+        self.origin = origin
         self.groups = torch.zeros(len(encoded), dtype=torch.int64) if groups is None else groups
         self.rows = torch.arange(len(encoded)) if rows is None else rows
 
@@ -71,7 +73,7 @@ class StreamedImages:
 
     def subset(self, indices: Tensor) -> "StreamedImages":
         """Return the images at `indices` (int64 [M]), in that order."""
-        return StreamedImages(self.encoded, self.ids, self.decoder, self.groups, self.rows[indices])
+        return StreamedImages(self.encoded, self.ids, self.decoder, self.origin, self.groups, self.rows[indices])
 
     def _read_one(self, index: int) -> NDArray[np.uint8]:
         face = self._try_row(int(self.rows[index]))
@@ -92,9 +94,10 @@ class StreamedImages:
         try:
             return self.decoder.to_face(self.encoded[row])
         except (DataError, OSError) as error:
-            if self.ids[row] not in self.decoder.rejects.reasons:
-                log.warning("the face %s cannot be read and is replaced: %s", self.ids[row], error)
-            self.decoder.rejects.add(str(self.ids[row]), str(error))
+            image_id, rejects = str(self.ids[row]), self.decoder.rejects
+            if (self.origin, image_id) not in rejects.reasons:
+                log.warning("the face %s cannot be read and is replaced: %s", image_id, error)
+            rejects.add(self.origin, image_id, str(error))
             return None
 
 
@@ -127,11 +130,11 @@ def hold(
     naming `origin` when they are more than the decoder allows.
     """
     labels = torch.full((len(encoded),), UNKNOWN) if labels is None else labels
-    images: Images = StreamedImages(encoded, ids, decoder, groups=labels)
+    decoder.rejects.expect(origin, len(encoded))
+    images: Images = StreamedImages(encoded, ids, decoder, origin, groups=labels)
     faces = Faces(images, ids, labels, soft_labels, subjects)
     if not decoder.is_resident(len(encoded)):
         return faces
-    seen = len(decoder.rejects)
-    pixels, kept = decode_all(encoded, ids, decoder)
-    decoder.rejects.check(len(encoded), origin, decoder.max_rejected, since=seen)
+    pixels, kept = decode_all(encoded, ids, decoder, origin)
+    decoder.rejects.check()
     return replace(faces.subset(kept), images=ResidentImages(pixels))

@@ -7,34 +7,55 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from fer_ssl.data.decode import Rejects
 from fer_ssl.data.images import ResidentImages
 from fer_ssl.data.samplers import Sampler
 from fer_ssl.types import Batch, EvalBatch, Faces
 
+Read = tuple[Tensor, dict[tuple[str, str], str]]  # images uint8 [B, C, H, W], and what could not be read
 
-class _Reader(Dataset[Tensor]):
-    """Reads whole batches, so that a worker decodes without per-sample collation."""
 
-    def __init__(self, faces: Faces) -> None:
+class _Reader(Dataset[Read]):
+    """Reads whole batches, so that a worker decodes without per-sample collation, and tells what it rejected."""
+
+    def __init__(self, faces: Faces, rejects: Rejects) -> None:
         self.images = faces.images
+        self.rejects = rejects  # the images' own: a worker gets both in one copy
 
-    def __getitem__(self, indices: Tensor) -> Tensor:
-        return self.images.read(indices)
+    def __getitem__(self, indices: Tensor) -> Read:
+        known = len(self.rejects)
+        return self.images.read(indices), self.rejects.since(known)
 
 
-def stream(faces: Faces, sampler: Sampler, start: int, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (rows, images) of the batches from `start` on, without end."""
+def stream(
+    faces: Faces, sampler: Sampler, start: int, workers: int, rejects: Rejects
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (rows, images) of the batches from `start` on, without end.
+
+    Raises DataError when more faces than `rejects` allows turn out unreadable.
+    """
     batches = (sampler.batch(position) for position in count(start))
-    if isinstance(faces.images, ResidentImages) or workers == 0:
+    if isinstance(faces.images, ResidentImages):
         for rows in batches:
             yield rows, faces.images.read(rows)
         return
+    for rows, (images, rejected) in _read(_Reader(faces, rejects), batches, sampler.seed, workers):
+        if rejected:
+            rejects.merge(rejected)
+        yield rows, images
+
+
+def _read(reader: _Reader, batches: Iterator[Tensor], seed: int, workers: int) -> Iterator[tuple[Tensor, Read]]:
+    if workers == 0:
+        for rows in batches:
+            yield rows, reader[rows]
+        return
     ahead = _Tee(batches)
     # a generator of its own: the workers' seeds must not move the run's random state
-    seeds = torch.Generator().manual_seed(sampler.seed)
-    loader = DataLoader(_Reader(faces), sampler=ahead, batch_size=None, num_workers=workers, generator=seeds)
-    for images in loader:
-        yield ahead.oldest(), images
+    seeds = torch.Generator().manual_seed(seed)
+    loader = DataLoader(reader, sampler=ahead, batch_size=None, num_workers=workers, generator=seeds)
+    for read in loader:
+        yield ahead.oldest(), read
 
 
 class _Tee:
@@ -68,11 +89,13 @@ class TrainLoader:
         pool_sampler: Sampler | None,
         epoch_steps: int,
         workers: int,
+        rejects: Rejects,
     ) -> None:
         self.labeled, self.labeled_sampler = labeled, labeled_sampler
         self.pool, self.pool_sampler = pool, pool_sampler
         self.epoch_steps = epoch_steps
         self.workers = workers
+        self.rejects = rejects
         self.position = 0
         self._batches: Iterator[Batch] | None = None
 
@@ -90,12 +113,12 @@ class TrainLoader:
             yield next(self._batches)
 
     def _endless(self, start: int) -> Iterator[Batch]:
-        labeled = stream(self.labeled, self.labeled_sampler, start, self.workers)
+        labeled = stream(self.labeled, self.labeled_sampler, start, self.workers, self.rejects)
         if self.pool is None or self.pool_sampler is None:
             for position, (rows, images) in enumerate(labeled, start):
                 yield self._batch(position, rows, images)
             return
-        pool = stream(self.pool, self.pool_sampler, start, self.workers)
+        pool = stream(self.pool, self.pool_sampler, start, self.workers, self.rejects)
         for position, ((rows, images), (pool_rows, faces)) in enumerate(zip(labeled, pool, strict=True), start):
             truth = self.pool.labels[pool_rows]
             yield self._batch(position, rows, images)._replace(unlabeled=faces, pool_rows=pool_rows, truth=truth)

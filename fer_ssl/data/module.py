@@ -84,6 +84,7 @@ class FaceData(LightningDataModule):
         self.heldout = splits.train.subset(torch.from_numpy(rows.heldout))
         self.val = self._validation(splits, rows)
         self.pool = self._find_pool(splits, splits.train.subset(torch.from_numpy(rows.rest)))
+        self.decoder.rejects.check()  # the search for twins has read the streamed faces too
         self._loaded = True
         log.info("faces: %s; %d dropped as pixel-identical to a face across a split", self._counts(), self.leaked)
 
@@ -137,7 +138,9 @@ class FaceData(LightningDataModule):
         if self.pool is not None:
             batch, rank, world = self._per_rank(self.batch_unlabeled, "batch.unlabeled")
             pool_sampler = ShuffledSampler(len(self.pool), batch, rank, world, self.seed)
-        loader = TrainLoader(self.labeled, labeled_sampler, self.pool, pool_sampler, self.epoch_steps, self.workers)
+        loader = TrainLoader(
+            self.labeled, labeled_sampler, self.pool, pool_sampler, self.epoch_steps, self.workers, self.decoder.rejects
+        )
         loader.seek(self.position)
         return loader
 

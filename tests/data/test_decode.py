@@ -2,6 +2,7 @@ import csv
 import io
 import struct
 import zlib
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -144,10 +145,10 @@ def test_decode_all_keeps_order_and_notes_rejects(face_bytes):
     decoder = Decoder(8, 1)
     face_bytes[3] = b""
     face_bytes[150] = face_bytes[150][:40]
-    pixels, kept = decode_all(face_bytes, [f"f{row}" for row in range(200)], decoder)
+    pixels, kept = decode_all(face_bytes, [f"f{row}" for row in range(200)], decoder, "here")
     assert kept.tolist() == [row for row in range(200) if row not in (3, 150)]
     assert pixels.flatten(1).float().mean(1).tolist() == kept.tolist()
-    assert list(decoder.rejects.reasons) == ["f3", "f150"]
+    assert list(decoder.rejects.reasons) == [("here", "f3"), ("here", "f150")]
 
 
 def test_large_files_decode_alike_in_threads():
@@ -156,34 +157,56 @@ def test_large_files_decode_alike_in_threads():
     files: list[bytes] = [file_of(Image.fromarray(face), "PNG") for face in faces]
     files[70] = files[70][:5000]
     assert len(files[0]) > 2**14
-    pixels, kept = decode_all(files, list(map(str, range(100))), Decoder(160, 1))
+    pixels, kept = decode_all(files, list(map(str, range(100))), Decoder(160, 1), "here")
     assert kept.tolist() == [row for row in range(100) if row != 70]
     assert (pixels[:, 0].numpy() == np.stack([faces[row] for row in kept.tolist()])).all()
 
 
 def test_decode_all_of_nothing():
-    pixels, kept = decode_all([], [], Decoder(8, 3))
+    pixels, kept = decode_all([], [], Decoder(8, 3), "here")
     assert pixels.shape == (0, 3, 8, 8)
     assert kept.tolist() == []
 
 
 def test_rejects_are_written_as_csv(tmp_path):
     rejects = Rejects()
-    rejects.add("a,b.png", "the file is empty")
+    rejects.add("photos", "a,b.png", "the file is empty")
     rejects.write_csv(tmp_path / "rejects.csv")
     with (tmp_path / "rejects.csv").open(newline="") as file:
-        assert list(csv.reader(file)) == [["id", "reason"], ["a,b.png", "the file is empty"]]
+        assert list(csv.reader(file)) == [["id", "reason", "origin"], ["a,b.png", "the file is empty", "photos"]]
 
 
-def test_rejects_above_the_limit_are_an_error():
-    rejects = Rejects()
+@pytest.mark.parametrize(("total", "allowed", "stops"), [(200, 0.01, False), (199, 0.01, True), (100, 0.05, False)])
+def test_rejects_above_the_limit_are_an_error(total, allowed, stops):
+    rejects = Rejects(allowed)
+    rejects.expect("/some/folder", total)
     for row in range(2):
-        rejects.add(f"face{row}", "truncated")
-    rejects.check(200, "/some/folder")
-    with pytest.raises(DataError, match=r"2 of 199 images of /some/folder.*face0.*data.max_rejected=0.05"):
-        rejects.check(199, "/some/folder")
-    rejects.check(100, "/some/folder", max_rejected=0.05)
-    rejects.check(10, "/other/folder", since=2)
+        rejects.add("/some/folder", f"face{row}", "truncated")
+    message = r"2 of 199 images of /some/folder.*face0.*data.max_rejected=0.05"
+    with pytest.raises(DataError, match=message) if stops else nullcontext():
+        rejects.check()
+
+
+def test_rejects_are_counted_by_set():
+    rejects = Rejects(0.5)
+    for origin in ("first", "second"):
+        rejects.expect(origin, 2)
+        rejects.add(origin, "face0", "truncated")
+    rejects.check()
+    assert len(rejects) == 2
+
+
+def test_rejects_of_another_process_are_taken_over():
+    ours, theirs = Rejects(0.5), Rejects(0.5)
+    ours.expect("here", 3)
+    theirs.add("here", "face0", "truncated")
+    ours.merge(theirs.since(0))
+    ours.merge(theirs.since(0))
+    assert len(ours) == 1
+    theirs.add("here", "face1", "truncated")
+    assert theirs.since(1) == {("here", "face1"): "truncated"}
+    with pytest.raises(DataError, match="2 of 3 images of here"):
+        ours.merge(theirs.since(1))
 
 
 def test_resident_is_decided_by_size():

@@ -16,7 +16,7 @@ def names(count: int) -> np.ndarray:
 
 
 def streamed(files: list[bytes], groups: torch.Tensor | None = None) -> StreamedImages:
-    return StreamedImages(files, names(len(files)), Decoder(8, 1, resident=False), groups)
+    return StreamedImages(files, names(len(files)), Decoder(8, 1, resident=False), "here", groups)
 
 
 def values(faces: torch.Tensor) -> list[float]:
@@ -43,7 +43,7 @@ def test_streamed_replaces_a_corrupt_face_by_the_next_one(face_bytes):
     face_bytes[3], face_bytes[4], face_bytes[199] = b"", b"no image", b""
     images = streamed(face_bytes)
     assert values(images.read(torch.tensor([2, 3, 199]))) == [2, 5, 0]
-    assert set(images.decoder.rejects.reasons) == {"face3", "face4", "face199"}
+    assert set(images.decoder.rejects.reasons) == {("here", "face3"), ("here", "face4"), ("here", "face199")}
 
 
 def test_streamed_replaces_within_the_label(face_bytes):
@@ -84,7 +84,7 @@ class Batches(Dataset):
 def test_streamed_faces_are_read_by_workers(face_bytes, tmp_path):
     for row, data in enumerate(face_bytes):
         (tmp_path / f"face{row}").write_bytes(data)
-    images = StreamedImages(ImageFiles(tmp_path, names(200)), names(200), Decoder(8, 1))
+    images = StreamedImages(ImageFiles(tmp_path, names(200)), names(200), Decoder(8, 1), "here")
     again = pickle.loads(pickle.dumps(images))
     assert torch.equal(again.read(torch.arange(12)), images.read(torch.arange(12)))
     loader = DataLoader(Batches(images), batch_size=None, num_workers=1)
@@ -127,4 +127,4 @@ def test_rejects_of_one_set_do_not_count_for_the_next(face_bytes):
     decoder = Decoder(8, 1)
     hold([b"", *face_bytes], np.array(["bad", *names(200)]), decoder, "first")
     hold([b"", *face_bytes], np.array(["worse", *names(200)]), decoder, "second")
-    assert list(decoder.rejects.reasons) == ["bad", "worse"]
+    assert list(decoder.rejects.reasons) == [("first", "bad"), ("second", "worse")]

@@ -137,7 +137,7 @@ def write_run(folder: Path, classes: list[str], ids: list[str]) -> Path:
     Image.fromarray(np.concatenate([views, views[:, ::-1]])).resize((960, 192)).save(folder / "views.png")
     counts = {split: dict.fromkeys(classes, 25 * size) for size, split in enumerate(("train", "val", "test"), 1)}
     (folder / "data.json").write_text(json.dumps({"counts": counts, "leaked": 7, "pool": 13233}))
-    (folder / "rejected.csv").write_text("id,reason\nx,too small\ny,unreadable\n")
+    (folder / "rejected.csv").write_text("id,reason,origin\nx,too small,photos\ny,unreadable,photos\n")
     return folder
 
 
