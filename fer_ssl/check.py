@@ -1,7 +1,5 @@
 """Configurations that cannot work, told before anything is loaded."""
 
-from pathlib import Path
-
 from omegaconf import DictConfig
 
 from fer_ssl.errors import ConfigError
@@ -45,13 +43,3 @@ def _roots_are_given(cfg: DictConfig) -> None:
 def _heldout_exists(cfg: DictConfig) -> None:
     if cfg.threshold.get("pool") == "heldout" and cfg.data.heldout_fraction <= 0:
         raise ConfigError("threshold.pool=heldout needs faces to look at; set data.heldout_fraction=0.2")
-
-
-def checkpoint_path(ckpt_path: str | None, run_dir: Path) -> Path | None:
-    """Return the checkpoint to resume from; raises ConfigError for one that does not exist."""
-    if ckpt_path is None:
-        return None
-    path = run_dir / "checkpoints" / "last.ckpt" if ckpt_path == "last" else Path(ckpt_path)
-    if not path.is_file():
-        raise ConfigError(f"ckpt_path={ckpt_path}: there is no checkpoint {path}; set hydra.run.dir=<the run's folder>")
-    return path

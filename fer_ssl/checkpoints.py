@@ -1,6 +1,8 @@
 """Checkpoints read safely: tensors and plain values only, and only where they fit."""
 
+import logging
 import pickle
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,46 @@ from torch import nn
 from fer_ssl.errors import ConfigError
 from fer_ssl.types import LabelSpace
 
+log = logging.getLogger(__name__)
+
 Checkpoint = dict[str, Any]
 
 FREE_TO_CHANGE = ("run_dir", "ckpt_path", "logger", "callback", "trainer.max_steps", "trainer.devices", "data.root")
+
+
+def checkpoint_path(ckpt_path: str | None, run_dir: Path) -> Path | None:
+    """Return the checkpoint to resume from, None for a run that begins.
+
+    `last` is the run directory's last one; `auto` its newest whole one, if there is any. Raises ConfigError for a
+    checkpoint that does not exist.
+    """
+    if ckpt_path is None:
+        return None
+    if ckpt_path == "auto":
+        return newest_whole(run_dir / "checkpoints")
+    path = run_dir / "checkpoints" / "last.ckpt" if ckpt_path == "last" else Path(ckpt_path)
+    if not path.is_file():
+        raise ConfigError(f"ckpt_path={ckpt_path}: there is no checkpoint {path}; set hydra.run.dir=<the run's folder>")
+    return path
+
+
+def newest_whole(folder: Path) -> Path | None:
+    """Return the newest checkpoint of a run whose checksums hold; broken ones are passed over with a warning."""
+    for path in (folder / "last.ckpt", folder / "previous.ckpt"):
+        if is_whole(path):
+            return path
+        if path.exists():
+            log.warning("checkpoint %s is broken and passed over", path)
+    return None
+
+
+def is_whole(path: Path) -> bool:
+    """Say whether `path` is an archive all of whose records match their checksums."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

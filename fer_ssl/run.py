@@ -8,12 +8,21 @@ from typing import Any
 import torch
 from lightning import Trainer
 from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import DictConfig, OmegaConf
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from omegaconf import DictConfig
 
 from fer_ssl.build import build_data, build_decoder, build_model, build_module, build_trainer, make
 from fer_ssl.callbacks.telemetry import Telemetry
-from fer_ssl.check import check, checkpoint_path
-from fer_ssl.checkpoints import changed_settings, load_average, read_checkpoint, require_network, require_space
+from fer_ssl.check import check
+from fer_ssl.checkpoints import (
+    changed_settings,
+    checkpoint_path,
+    load_average,
+    read_checkpoint,
+    require_network,
+    require_space,
+)
+from fer_ssl.claim import claimed
 from fer_ssl.data.loader import EvalLoader
 from fer_ssl.data.module import FaceData
 from fer_ssl.errors import ConfigError
@@ -32,15 +41,25 @@ from fer_ssl.scoring import Scored, score
 
 log = logging.getLogger(__name__)
 
+REQUEUE = 75  # the exit status that asks a scheduler to start the job again (EX_TEMPFAIL of sysexits.h)
 LAST_SHARE = 0.1  # of training, over which the pseudo-label figures of metrics.json are averaged
 
 
 def run(cfg: DictConfig) -> dict[str, Any]:
-    """Train, score the averaged model, write the run directory, and return the content of `metrics.json`."""
+    """Train, score the averaged model, write the run directory, and return the content of `metrics.json`.
+
+    A run that the scheduler asks to leave (SIGTERM, SIGUSR1) saves itself and exits with status REQUEUE.
+    """
     check(cfg)
     run_dir = Path(cfg.run_dir)
+    with claimed(run_dir, cfg):
+        results = _train(cfg, run_dir)
+    log.info("report: %s", run_dir / "report.html")
+    return results
+
+
+def _train(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
     resume_from = checkpoint_path(cfg.ckpt_path, run_dir)
-    _claim(run_dir, cfg)
     _quieten()
     data = build_data(cfg)
     data.setup()
@@ -56,9 +75,11 @@ def run(cfg: DictConfig) -> dict[str, Any]:
             raise KeyboardInterrupt
         results = _finish(trainer, module, data, run_dir)
         status = "success"
+    except SIGTERMException:
+        log.warning("stopped by a signal and saved at step %d; go on with ckpt_path=auto", trainer.global_step)
+        raise SystemExit(REQUEUE) from None
     finally:
         close_loggers(trainer.loggers, status)
-    log.info("report: %s", run_dir / "report.html")
     return results
 
 
@@ -146,16 +167,6 @@ def summarise(trainer: Trainer, data: FaceData, scored: dict[str, Scored]) -> di
     history = next(logger for logger in trainer.loggers if isinstance(logger, HistoryLogger))
     results["pseudo"] = history.tail_means(("pseudo/keep_rate", "pseudo/accuracy", "pseudo/accuracy_all"), LAST_SHARE)
     return results | {"classes": classes, "environment": environment()}
-
-
-@rank_zero_only
-def _claim(run_dir: Path, cfg: DictConfig) -> None:
-    """Write the resolved configuration first: a directory that cannot be written is told before anything is loaded."""
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        (run_dir / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
-    except OSError as error:
-        raise ConfigError(f"run directory {run_dir} cannot be written ({error}); set hydra.run.dir=<dir>") from None
 
 
 @rank_zero_only

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import torch
 from running import TINY, composed, trained
 from test_conf import EXPERIMENTS
 
+from fer_ssl.claim import claimed
 from fer_ssl.errors import ConfigError, DivergedError
 from fer_ssl.method.losses import InfoNCE
 from fer_ssl.module import SemiSupervised
-from fer_ssl.run import run, score_checkpoint
+from fer_ssl.run import REQUEUE, run, score_checkpoint
 from fer_ssl.types import Batch
 
 FILES = {
@@ -82,6 +84,63 @@ def test_a_killed_run_resumes_bit_for_bit(at: int, tmp_path: Path, monkeypatch: 
     for row in (row for history in histories for row in history):
         row.pop("images_per_second")
     assert histories[0] == histories[1]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_run_asked_to_leave_saves_itself_and_goes_on(
+    sent: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ["trainer.max_steps=6", "epoch_steps=4"]
+    trained(tmp_path / "whole", *options)
+    step = SemiSupervised.training_step
+
+    def asked(self: SemiSupervised, batch: Batch, batch_idx: int) -> torch.Tensor:
+        if batch.position == 2:
+            signal.raise_signal(sent)
+        return step(self, batch, batch_idx)
+
+    handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)]
+    with monkeypatch.context() as patch:
+        patch.setattr(SemiSupervised, "training_step", asked)
+        with pytest.raises(SystemExit) as left:
+            trained(tmp_path / "stopped", *options)
+    assert left.value.code == REQUEUE
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)] == handlers
+    assert torch.load(tmp_path / "stopped" / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 3
+    trained(tmp_path / "stopped", *options, "ckpt_path=auto")
+    assert_same_state(tmp_path / "whole", tmp_path / "stopped")
+
+
+def test_auto_passes_over_a_broken_checkpoint(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    options = ["trainer.max_steps=6", "epoch_steps=4", "callback.checkpoint.every_n_steps=3"]
+    trained(tmp_path, *options, "ckpt_path=auto")  # nothing to resume yet
+    whole = weights(tmp_path)
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    last.write_bytes(content)
+    trained(tmp_path, *options, "ckpt_path=auto")
+    assert "last.ckpt is broken and passed over" in caplog.text
+    assert all(torch.equal(value.nan_to_num(), whole[name].nan_to_num()) for name, value in weights(tmp_path).items())
+
+
+def test_a_second_run_in_the_same_directory_is_refused(tmp_path: Path) -> None:
+    with (
+        claimed(tmp_path, composed("run_dir=.")),
+        pytest.raises(ConfigError, match=r"another run is writing to .* hydra\.run\.dir="),
+    ):
+        trained(tmp_path)
+    trained(tmp_path)
+
+
+def test_the_best_checkpoint_is_kept_beside_the_last(tmp_path: Path) -> None:
+    trained(tmp_path, "trainer.max_steps=4", "callback.checkpoint.best=true")
+    files = {path.name for path in (tmp_path / "checkpoints").iterdir()}
+    assert files == {"last.ckpt", "best.ckpt"}
+    history = list(csv.DictReader((tmp_path / "history.csv").open()))
+    scores = [float(row["val/macro_f1"]) for row in history if row["val/macro_f1"]]
+    best = torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)
+    assert best["callbacks"]["LastCheckpoint"]["best_score"] == pytest.approx(max(scores))
 
 
 def test_equal_seeds_give_equal_runs_and_others_do_not(tmp_path: Path) -> None:
