@@ -30,7 +30,7 @@ P1 = {
 }
 TABLE = Path("docs/results.md")
 RECORDS = Path("docs/runs")  # configuration, metrics and history of every finished run: what the table is made of
-PLACES = ("run_dir", "root", "split_file")  # keys of a configuration that hold paths of the machine it ran on
+PLACES = ("run_dir", "root", "split_file", "init")  # keys of a configuration that hold paths of the machine it ran on
 
 Job = tuple[str, list[str]]
 

@@ -68,9 +68,10 @@ def build_decoder(cfg: DictConfig, image_size: int) -> Callable[[int], Decoder]:
     return decoder
 
 
-def build_model(cfg: DictConfig, classes: int) -> FaceModel:
-    """Return the student network."""
-    return FaceModel(make(cfg.backbone), make(cfg.head, _partial_=True), classes)
+def build_model(cfg: DictConfig, classes: int, fresh: bool = False) -> FaceModel:
+    """Return the student network; only a `fresh` one starts from `backbone.init`, others get a checkpoint's weights."""
+    backbone = make(cfg.backbone) if fresh else make(cfg.backbone, init=None)
+    return FaceModel(backbone, make(cfg.head, _partial_=True), classes)
 
 
 def build_terms(cfg: DictConfig) -> dict[str, Term]:
@@ -78,12 +79,15 @@ def build_terms(cfg: DictConfig) -> dict[str, Term]:
     return {str(name): make(term) for name, term in cfg.loss.items()}
 
 
-def build_module(cfg: DictConfig, space: LabelSpace, pool_size: int = 0) -> SemiSupervised:
-    """Return the module with all its parts, seeded so that equal configurations start from equal weights."""
+def build_module(cfg: DictConfig, space: LabelSpace, pool_size: int = 0, fresh: bool = True) -> SemiSupervised:
+    """Return the module with all its parts, seeded so that equal configurations start from equal weights.
+
+    One that is not `fresh` is about to be loaded from a checkpoint.
+    """
     torch.manual_seed(cfg.seed)
     sizes = {"classes": len(space)} | ({"pool_size": pool_size} if "pool_size" in cfg.threshold else {})
     return SemiSupervised(
-        model=build_model(cfg, len(space)),
+        model=build_model(cfg, len(space), fresh),
         teacher=make(cfg.teacher, _partial_=True),
         target=make(cfg.target),
         threshold=make(cfg.threshold, **sizes),

@@ -81,7 +81,7 @@ def require_space(checkpoint: Checkpoint, space: LabelSpace, path: Path) -> None
 def require_network(checkpoint: Checkpoint, config: dict[str, Any], path: Path) -> None:
     """Raise ConfigError where the checkpoint's backbone or head is not the configured one."""
     for part in ("backbone", "head"):
-        saved, wanted = checkpoint["config"][part], config[part]
+        saved, wanted = ({**known[part], "init": None} for known in (checkpoint["config"], config))
         if saved != wanted:
             key = next(name for name in {**saved, **wanted} if saved.get(name) != wanted.get(name))
             raise ConfigError(

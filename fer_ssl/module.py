@@ -61,7 +61,7 @@ class SemiSupervised(LightningModule):
         self.space, self.seed, self.one_pass, self.epoch_steps = space, seed, one_pass, epoch_steps
         self.student_views = frozenset[str]().union(*(term.student_views for term in terms.values()))
         self.teacher_views = frozenset(self.teacher.views).union(*(term.teacher_views for term in terms.values()))
-        self.uses_pool = self.student_views != {"labeled"}
+        self.asks_teacher = any(term.uses_pseudo_labels for term in terms.values())
         self.config = config
         self._rng: Tensor | None = None
         self.tally = Tally(tuple(terms), space.classes)
@@ -79,7 +79,7 @@ class SemiSupervised(LightningModule):
     def draw_views(self, batch: Batch) -> dict[str, Tensor]:
         """Return the images [B, channels, H, W] of every view that a part asks for."""
         sources = {"labeled": batch.labeled} | ({} if batch.unlabeled is None else {"unlabeled": batch.unlabeled})
-        names = self.student_views | (self.teacher_views if self.uses_pool else frozenset())
+        names = self.student_views | (self.teacher_views if self.asks_teacher else frozenset())
         return self.views.draw(sources, names, (self.seed, batch.position), self.global_rank, self.trainer.world_size)
 
     def run_student(self, images: Mapping[str, Tensor]) -> Outputs:
@@ -91,7 +91,7 @@ class SemiSupervised(LightningModule):
 
     def pseudo_label(self, batch: Batch, images: Mapping[str, Tensor], student: Outputs) -> Step:
         """Return the step: what the teacher says of the unlabeled faces and which of it is trusted."""
-        if not self.uses_pool:
+        if not self.asks_teacher:
             return Step(student, {}, batch.labels, batch.soft_labels, None, None, None, None, self.global_step)
         teacher = self.run_teacher(images, student)
         probs = torch.stack([as_probs(teacher[name]) for name in self.teacher.views]).mean(0)
@@ -115,7 +115,7 @@ class SemiSupervised(LightningModule):
         # Not on_train_batch_end: callbacks run before the module there, so a checkpoint would hold a stale teacher.
         super().optimizer_step(*args, **kwargs)
         self.teacher.update(self.model)
-        if self.uses_pool and (self.global_step + 1) % self.epoch_steps == 0:
+        if self.asks_teacher and (self.global_step + 1) % self.epoch_steps == 0:
             self.end_threshold_epoch()
 
     @torch.no_grad()

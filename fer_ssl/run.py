@@ -37,7 +37,7 @@ from fer_ssl.results import (
     write_pseudo_labels,
     write_view_preview,
 )
-from fer_ssl.scoring import Scored, score
+from fer_ssl.scoring import Scored, fit_class_means, score
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,8 @@ def _train(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
     data = build_data(cfg)
     data.setup()
     _write_data(run_dir, data)
-    module = build_module(cfg, data.space, pool_size=0 if data.pool is None else len(data.pool))
+    pool_size = 0 if data.pool is None else len(data.pool)
+    module = build_module(cfg, data.space, pool_size, fresh=resume_from is None)
     if resume_from is not None:
         _require_fit(resume_from, module)
     trainer = build_trainer(cfg, run_dir)
@@ -126,6 +127,9 @@ def _require_fit(path: Path, module: SemiSupervised) -> None:
 
 
 def _finish(trainer: Trainer, module: SemiSupervised, data: FaceData, run_dir: Path) -> dict[str, Any]:
+    if "labeled" not in module.student_views:
+        log.info("no label was learned: the classifier becomes the nearest class mean of the labeled faces")
+        fit_class_means(module.teacher.average, data.eval_loader(data.labeled), len(data.space))
     scored = _score_splits(module, data)
     results = summarise(trainer, data, scored)
     for split, result in scored.items():
@@ -138,7 +142,7 @@ def _finish(trainer: Trainer, module: SemiSupervised, data: FaceData, run_dir: P
         write_json(run_dir / "metrics.json", results)
         write_predictions(run_dir / "predictions.parquet", scored, data.roles(), list(data.space.classes))
         write_view_preview(run_dir / "views.png", module, data)
-        if data.pool is not None and module.uses_pool:
+        if data.pool is not None and module.asks_teacher:
             write_pseudo_labels(run_dir / "pseudo_labels.parquet", module, data.pool)
         write_report(run_dir)
     return results

@@ -7,7 +7,9 @@ import torch.distributed
 from torch import Tensor, nn
 
 from fer_ssl.data.loader import EvalLoader
+from fer_ssl.dist import all_reduce_sum
 from fer_ssl.metrics import ExpressionMetrics, Scores
+from fer_ssl.types import EvalBatch
 
 
 class Scored(NamedTuple):
@@ -34,6 +36,36 @@ def score(model: nn.Module, loader: EvalLoader, classes: int) -> Scored:
     metrics = ExpressionMetrics(classes)
     metrics.update(all_probs, all_labels)
     return Scored(all_probs, all_labels, metrics.compute())
+
+
+@torch.inference_mode()
+def fit_class_means(model: nn.Module, loader: EvalLoader, classes: int) -> None:
+    """Make the linear classifier of `model`'s head the nearest class mean of the labeled faces' features.
+
+    Its probabilities are those of classes that are normal around their means m_c, equally likely and of one variance
+    v in every direction: the logit of class c is (f.m_c - |m_c|^2 / 2) / v.
+    """
+    classifier: nn.Linear = model.head.classifier  # type: ignore[assignment, union-attr]
+    seen: list[Tensor] = []
+    hook = classifier.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].float()))
+    try:
+        labels = [_label_after_pass(model.eval(), batch) for batch in loader]
+    finally:
+        hook.remove()
+    features = torch.cat(seen)
+    members = nn.functional.one_hot(torch.cat(labels), classes).to(features)
+    sums, counts = all_reduce_sum(members.T @ features), all_reduce_sum(members.sum(0))
+    means = sums / counts.clamp(min=1).unsqueeze(1)
+    squares = all_reduce_sum((features - members @ means).square().sum())
+    variance = (squares / (counts.sum() * features.shape[1])).clamp(min=torch.finfo(torch.float32).tiny)
+    classifier.weight.copy_(means / variance)
+    classifier.bias.copy_(-means.square().sum(1) / (2 * variance))
+
+
+def _label_after_pass(model: nn.Module, batch: EvalBatch) -> Tensor:
+    device = next(model.parameters()).device
+    model(batch.images.to(device))
+    return batch.labels.to(device)
 
 
 def _over_ranks(*tensors: Tensor) -> list[Tensor]:

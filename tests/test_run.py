@@ -12,12 +12,13 @@ import torch
 from running import TINY, composed, trained
 from test_conf import EXPERIMENTS
 
+from fer_ssl.build import build_module
 from fer_ssl.claim import claimed
 from fer_ssl.errors import ConfigError, DivergedError
 from fer_ssl.method.losses import InfoNCE
 from fer_ssl.module import SemiSupervised
 from fer_ssl.run import REQUEUE, run, score_checkpoint
-from fer_ssl.types import Batch
+from fer_ssl.types import Batch, LabelSpace
 
 FILES = {
     "config.yaml", "data.json", "manifest.parquet", "metrics.json", "history.csv", "predictions.parquet", "report.html",
@@ -51,7 +52,7 @@ def test_every_experiment_trains_and_leaves_its_files(name: str, tmp_path: Path)
     test = [row for row in predictions if row["split"] == "test"]
     right = sum(row["label"] == row["prediction"] for row in test) / len(test)
     assert right == pytest.approx(metrics["test"]["accuracy"])
-    assert (tmp_path / "pseudo_labels.parquet").exists() == ("supervised" not in name)
+    assert (tmp_path / "pseudo_labels.parquet").exists() == ("pseudo_label" in composed(f"+experiment={name}").loss)
 
 
 class KilledError(Exception):
@@ -141,6 +142,27 @@ def test_the_best_checkpoint_is_kept_beside_the_last(tmp_path: Path) -> None:
     scores = [float(row["val/macro_f1"]) for row in history if row["val/macro_f1"]]
     best = torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)
     assert best["callbacks"]["LastCheckpoint"]["best_score"] == pytest.approx(max(scores))
+
+
+def test_a_run_starts_from_pretrained_features(tmp_path: Path) -> None:
+    metrics = trained(tmp_path / "pre", "+experiment=pretrain_infonce")
+    assert 0 < metrics["test"]["macro_f1"] < 1
+    features = {name: value for name, value in weights(tmp_path / "pre").items() if "average.backbone" in name}
+    init = f"backbone.init={tmp_path}/pre/checkpoints/last.ckpt"
+    started = build_module(
+        composed(*TINY, "+experiment=supervised", init, "run_dir=."), LabelSpace("7", tuple("abcdefg"))
+    )
+    ours = started.state_dict()
+    assert all(torch.equal(ours[name], value) for name, value in features.items())
+    options = ["+experiment=supervised", init, "trainer.max_steps=4", "schedule=constant"]
+    trained(tmp_path / "whole", *options)
+    trained(tmp_path / "broken", *options, "trainer.max_steps=2")
+    (tmp_path / "pre" / "checkpoints" / "last.ckpt").unlink()  # neither resuming nor scoring needs it
+    trained(tmp_path / "broken", *options, "ckpt_path=last")
+    assert_same_state(tmp_path / "whole", tmp_path / "broken")
+    sizes = [option for option in TINY if option.startswith("data.")]
+    checkpoint = f"ckpt_path={tmp_path}/whole/checkpoints/last.ckpt"
+    assert score_checkpoint(composed(checkpoint, f"run_dir={tmp_path}", *sizes, config="evaluate"))["test"]
 
 
 def test_equal_seeds_give_equal_runs_and_others_do_not(tmp_path: Path) -> None:

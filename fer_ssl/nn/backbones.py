@@ -2,35 +2,42 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import timm
 from torch import nn
 
 from fer_ssl.errors import ConfigError
+from fer_ssl.nn.init import start_from
 
 
-def timm_backbone(name: str, pretrained: bool = False, drop_rate: float = 0.0) -> nn.Module:
+def timm_backbone(name: str, pretrained: bool = False, drop_rate: float = 0.0, init: str | None = None) -> nn.Module:
     """Return a timm model without its classifier; `num_features` says how wide its features are.
 
-    Raises ConfigError for a name timm does not know.
+    It starts from the weights `init`, as `start_from` reads them. Raises ConfigError for a name timm does not know.
     """
     if not timm.is_model(name):
         near = ", ".join(timm.list_models(f"*{name.split('.')[0]}*")[:6]) or "see timm.list_models()"
         raise ConfigError(f"timm has no model {name!r}; set backbone.name to one it has ({near})")
     backbone: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0, drop_rate=drop_rate)
+    if init is not None:
+        start_from(backbone, Path(init))
     return backbone
 
 
 class SmallConvNet(nn.Sequential):
     """Six 3x3 convolutions with batch norm, for faces of about 48 px on a CPU; a fifth of resnet10t's cost.
 
-    `widths` are the channels of the layers, of which the first, second, fourth and last halve the resolution.
+    `widths` are the channels of the layers, of which the first, second, fourth and last halve the resolution. It
+    starts from the weights `init`, as `start_from` reads them.
     """
 
-    def __init__(self, widths: Sequence[int] = (24, 48, 48, 64, 96, 128)) -> None:
+    def __init__(self, widths: Sequence[int] = (24, 48, 48, 64, 96, 128), init: str | None = None) -> None:
         layers: list[nn.Module] = []
         for layer, (before, width) in enumerate(pairwise((3, *widths))):
             stride = 2 if layer in (0, 1, 3, len(widths) - 1) else 1
             layers += [nn.Conv2d(before, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
         super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.num_features = widths[-1]
+        if init is not None:
+            start_from(self, Path(init))

@@ -14,12 +14,14 @@ class Term(nn.Module):
     """One term of the training loss, counted `weight` times.
 
     `student_views` and `teacher_views` name the views it reads of a step: `labeled`, `strong`, `weak`, `weak2`;
-    `uses_embeddings` says whether it reads embeddings besides logits.
+    `uses_embeddings` says whether it reads embeddings besides logits, `uses_pseudo_labels` whether it reads what the
+    teacher says of unlabeled faces or which of it is trusted; where no term does, the teacher is not asked.
     """
 
     student_views: frozenset[str] = frozenset()
     teacher_views: frozenset[str] = frozenset()
     uses_embeddings: bool = False
+    uses_pseudo_labels: bool = True
 
     def __init__(self, weight: float) -> None:
         super().__init__()

@@ -40,6 +40,7 @@ class InfoNCE(Term):
         self.against = against
         self.uncertain_only = uncertain_only
         self.drop_agreeing = drop_agreeing
+        self.uses_pseudo_labels = uncertain_only or drop_agreeing or against == "teacher"
         self.student_views = frozenset({self.first} if against == "teacher" else {self.first, self.second})
         self.teacher_views = frozenset({self.second} if against == "teacher" else {})
 

@@ -15,6 +15,7 @@ class Supervised(Term):
     """
 
     student_views = frozenset({"labeled"})
+    uses_pseudo_labels = False
 
     def __init__(self, weight: float = 1.0, smoothing: float = 0.0, soft: bool = False) -> None:
         super().__init__(weight)

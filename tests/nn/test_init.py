@@ -1,0 +1,119 @@
+"""Backbones that start from weights: what fits, what does not, and what is refused."""
+
+import logging
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from fer_ssl.errors import ConfigError
+from fer_ssl.nn.backbones import SmallConvNet, timm_backbone
+from fer_ssl.nn.init import start_from
+
+WIDTHS = (4, 4, 4, 4, 4, 8)
+
+
+def trained() -> dict[str, Tensor]:
+    torch.manual_seed(1)
+    return SmallConvNet(WIDTHS).state_dict()
+
+
+def fresh() -> nn.Module:
+    torch.manual_seed(2)
+    return SmallConvNet(WIDTHS)
+
+
+def same(backbone: nn.Module, weights: dict[str, Tensor]) -> bool:
+    return all(torch.equal(value, weights[name]) for name, value in backbone.state_dict().items())
+
+
+def prefixed(prefix: str) -> dict[str, Tensor]:
+    return {prefix + name: value for name, value in trained().items()}
+
+
+LAYOUTS: dict[str, Any] = {
+    "bare": trained(),
+    "parallel": {"state_dict": prefixed("module."), "epoch": 3},
+    "encoder": {"model": prefixed("encoder.")},
+    "nested": prefixed("model.backbone."),
+    "ours": {
+        "state_dict": prefixed("teacher.average.backbone.")
+        | {f"model.backbone.{name}": value + 1 for name, value in trained().items()},
+        "config": {},
+    },
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_known_layouts_are_loaded_whole(layout: str, tmp_path: Path) -> None:
+    torch.save(LAYOUTS[layout], tmp_path / "weights.pt")
+    backbone = fresh()
+    start_from(backbone, tmp_path / "weights.pt")
+    assert same(backbone, trained())
+
+
+def test_safetensors_are_loaded(tmp_path: Path) -> None:
+    save_file(prefixed("backbone."), tmp_path / "weights.safetensors")
+    assert same(SmallConvNet(WIDTHS, init=str(tmp_path / "weights.safetensors")), trained())
+
+
+def test_resnet18_of_torchvision_fits_timm(tmp_path: Path) -> None:
+    from torchvision.models import resnet18
+
+    torch.manual_seed(0)
+    theirs = resnet18().state_dict()
+    torch.save({"state_dict": {f"module.{name}": value for name, value in theirs.items()}}, tmp_path / "r18.pth")
+    ours = timm_backbone("resnet18", init=str(tmp_path / "r18.pth")).state_dict()
+    assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
+
+
+def test_what_does_not_fit_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    weights = trained() | {"0.weight": torch.zeros(4, 1, 3, 3), "fc.weight": torch.zeros(7, 8)}
+    torch.save(weights, tmp_path / "weights.pt")
+    backbone = fresh()
+    before = backbone.state_dict()["0.weight"].clone()
+    with caplog.at_level(logging.INFO):
+        start_from(backbone, tmp_path / "weights.pt")
+    assert "35 of 36 tensors start from" in caplog.text
+    assert "0.weight do not start from" in caplog.text
+    assert "fc.weight" in caplog.text
+    assert torch.equal(backbone.state_dict()["0.weight"], before)
+
+
+def test_weights_of_another_network_are_an_error(tmp_path: Path) -> None:
+    torch.save({"layer9.weight": torch.zeros(2)}, tmp_path / "weights.pt")
+    with pytest.raises(ConfigError, match=r"nothing of .* it holds layer9\.weight, .* another backbone\.init"):
+        start_from(fresh(), tmp_path / "weights.pt")
+
+
+def test_an_absent_file_names_the_override(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"there are no weights .* set backbone\.init="):
+        start_from(fresh(), tmp_path / "nothing.pt")
+
+
+@pytest.mark.parametrize("name", ["cut.pt", "cut.safetensors"])
+def test_a_broken_file_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"\x00\x01 not weights")
+    with pytest.raises(ConfigError, match=r"cannot be read safely .* set another backbone\.init"):
+        start_from(fresh(), tmp_path / name)
+
+
+class Hostile:
+    """A pickle that would write a file when it is loaded."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.path,))
+
+
+def test_a_hostile_pickle_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "weights.pt").write_bytes(pickle.dumps({"state_dict": Hostile(tmp_path / "touched")}))
+    with pytest.raises(ConfigError, match="cannot be read safely"):
+        start_from(fresh(), tmp_path / "weights.pt")
+    assert not (tmp_path / "touched").exists()
