@@ -4,6 +4,8 @@ from omegaconf import DictConfig
 
 from fer_ssl.errors import ConfigError
 
+COMPILE_MODES = (None, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+
 
 def check(cfg: DictConfig) -> None:
     """Raise ConfigError, naming the override to type, for parts that cannot work together."""
@@ -11,6 +13,9 @@ def check(cfg: DictConfig) -> None:
     _pool_matches_terms(cfg)
     _roots_are_given(cfg)
     _heldout_exists(cfg)
+    if cfg.compile not in COMPILE_MODES:
+        known = ", ".join(mode for mode in COMPILE_MODES if mode)
+        raise ConfigError(f"compile={cfg.compile} is no mode of torch.compile; set compile=null or one of {known}")
     if cfg.trainer.max_steps < 1:
         raise ConfigError(f"trainer.max_steps={cfg.trainer.max_steps} trains nothing; set trainer.max_steps=1000")
 

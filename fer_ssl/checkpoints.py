@@ -17,7 +17,16 @@ log = logging.getLogger(__name__)
 
 Checkpoint = dict[str, Any]
 
-FREE_TO_CHANGE = ("run_dir", "ckpt_path", "logger", "callback", "trainer.max_steps", "trainer.devices", "data.root")
+FREE_TO_CHANGE = (
+    "run_dir",
+    "ckpt_path",
+    "logger",
+    "callback",
+    "trainer.max_steps",
+    "trainer.devices",
+    "data.root",
+    "compile",
+)
 
 
 def checkpoint_path(ckpt_path: str | None, run_dir: Path) -> Path | None:

@@ -76,6 +76,11 @@ class SemiSupervised(LightningModule):
         self.tally.add(torch.stack([total, *losses]).detach(), step, batch.truth)
         return total
 
+    def compile_parts(self, mode: str, backend: str = "inductor") -> None:
+        """Compile student, teacher and views in place: names in checkpoints stay as they are."""
+        for part in (self.model, self.teacher.average, *set(self.views.kinds.values())):
+            part.compile(mode=mode, backend=backend)
+
     def draw_views(self, batch: Batch) -> dict[str, Tensor]:
         """Return the images [B, channels, H, W] of every view that a part asks for."""
         sources = {"labeled": batch.labeled} | ({} if batch.unlabeled is None else {"unlabeled": batch.unlabeled})

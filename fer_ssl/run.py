@@ -68,6 +68,8 @@ def _train(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
     module = build_module(cfg, data.space, pool_size, fresh=resume_from is None)
     if resume_from is not None:
         _require_fit(resume_from, module)
+    if cfg.compile is not None:
+        module.compile_parts(cfg.compile)
     trainer = build_trainer(cfg, run_dir)
     status = "failed"
     try:

@@ -102,6 +102,7 @@ def test_an_unknown_experiment_lists_the_known_ones() -> None:
         (["data=fer2013"], r"data=fer2013 needs the place of its files; set data\.root="),
         (["unlabeled=shards"], r"unlabeled=shards needs .* set unlabeled\.root="),
         (["threshold.pool=heldout"], r"set data\.heldout_fraction="),
+        (["compile=fast"], r"compile=fast is no mode .* set compile=null or one of default"),
         (["trainer.max_steps=0"], r"trainer\.max_steps=0 trains nothing"),
     ],
 )
