@@ -1,9 +1,11 @@
 """A run directory belongs to one run at a time."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
@@ -34,6 +36,15 @@ def claimed(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
         except OSError as error:
             raise _unwritable(run_dir, error) from None
         yield
+
+
+def finished(run_dir: Path, cfg: DictConfig) -> dict[str, Any] | None:
+    """Return the metrics of a run that ended in `run_dir` with this very configuration, None where there is none."""
+    metrics, config = run_dir / "metrics.json", run_dir / "config.yaml"
+    if not metrics.exists() or not config.exists() or config.read_text() != OmegaConf.to_yaml(cfg, resolve=True):
+        return None
+    results: dict[str, Any] = json.loads(metrics.read_text())
+    return results
 
 
 def _unwritable(run_dir: Path, error: OSError) -> ConfigError:

@@ -22,7 +22,7 @@ from fer_ssl.checkpoints import (
     require_network,
     require_space,
 )
-from fer_ssl.claim import claimed
+from fer_ssl.claim import claimed, finished
 from fer_ssl.data.loader import EvalLoader
 from fer_ssl.data.module import FaceData
 from fer_ssl.errors import ConfigError
@@ -52,6 +52,10 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     """
     check(cfg)
     run_dir = Path(cfg.run_dir)
+    done = finished(run_dir, cfg) if cfg.ckpt_path == "auto" else None
+    if done is not None:
+        log.info("%s is finished and left as it is", run_dir)
+        return done
     with claimed(run_dir, cfg):
         results = _train(cfg, run_dir)
     log.info("report: %s", run_dir / "report.html")
