@@ -2,6 +2,7 @@
 
 python benchmarks/results.py synthetic                      # procedural faces, the default data
 python benchmarks/results.py p1 --data ../shared/data       # FER2013, conf/protocol/p1.yaml
+python benchmarks/results.py p1 --only soft_teacher_pretrained --init outputs/pretrain/checkpoints/last.ckpt
 python benchmarks/results.py table                          # only write docs/results.md from the runs at hand
 """
 
@@ -26,6 +27,9 @@ P1 = {
     # the plain linear head: the normalised one never passes its threshold from scratch with this optimizer
     "adacm": ["+experiment=adacm", "head=linear", "head.projection=null"],
     "fully_supervised": ["+experiment=fully_supervised", "batch.labeled=128"],
+    "soft_teacher": ["+experiment=soft_teacher"],
+    "supervised_pretrained": ["+experiment=supervised", "name=supervised_pretrained"],
+    "soft_teacher_pretrained": ["+experiment=soft_teacher", "name=soft_teacher_pretrained"],
     "dtm_infonce_lfw": ["+experiment=dtm_infonce", "unlabeled=shards"],
 }
 TABLE = Path("docs/results.md")
@@ -47,12 +51,13 @@ def p1(args: argparse.Namespace) -> Iterator[Job]:
     for seed, method, budget in product(args.seeds, args.only or P1, args.budgets):
         experiment, *parts = P1[method]
         lfw = [f"unlabeled.root={args.data / 'lfw112'}"] if method.endswith("_lfw") else []
+        init = [f"backbone.init={args.init}"] if method.endswith("_pretrained") else []
         labels = [
             f"data.split_file={fer2013 / 'splits' / f'{budget}_per_class_seed{seed}.json'}",
             f"data.labels_per_class={'null' if method == 'fully_supervised' else budget}",
             f"data.split_seed={seed}",
         ]
-        overrides = [experiment, "+protocol=p1", *parts, *lfw, f"data.root={fer2013}", *labels, f"seed={seed}"]
+        overrides = [experiment, "+protocol=p1", *parts, *init, *lfw, f"data.root={fer2013}", *labels, f"seed={seed}"]
         yield f"{method}_{budget}_seed{seed}", overrides
 
 
@@ -86,9 +91,14 @@ def without_places(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     return {
-        key: Path(value).name if key in PLACES and isinstance(value, str) else without_places(value)
+        key: place(key, value) if key in PLACES and isinstance(value, str) else without_places(value)
         for key, value in node.items()
     }
+
+
+def place(key: str, value: str) -> str:
+    """Return the last part of a path; of a checkpoint, the run it belongs to."""
+    return Path(value).parts[-3] if key == "init" else Path(value).name
 
 
 def write_table() -> None:
@@ -100,6 +110,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("suite", choices=["synthetic", "p1", "table"])
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("FER_SSL_REAL_DATA", "../shared/data")))
+    parser.add_argument(
+        "--init", type=Path, help="checkpoint of pretrain_infonce that the *_pretrained methods start from"
+    )
     parser.add_argument("--workers", type=int, default=2, help="runs at a time, sharing the cores")
     parser.add_argument(
         "--threads", type=int, help="threads of a run; by default the cores are divided over the workers"
@@ -108,6 +121,8 @@ def main() -> None:
     parser.add_argument("--budgets", nargs="+", type=int, default=[25, 100], help="labels per class")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     args = parser.parse_args()
+    if args.suite == "p1" and args.init is None:
+        args.only = [method for method in args.only or P1 if not method.endswith("_pretrained")]
     if args.suite != "table":
         jobs = {"synthetic": synthetic, "p1": p1}[args.suite](args)
         threads = args.threads or max(1, (os.cpu_count() or 1) // args.workers)
