@@ -110,9 +110,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("suite", choices=["synthetic", "p1", "table"])
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("FER_SSL_REAL_DATA", "../shared/data")))
-    parser.add_argument(
-        "--init", type=Path, help="checkpoint of pretrain_infonce that the *_pretrained methods start from"
-    )
+    parser.add_argument("--init", type=Path, help="checkpoint that the *_pretrained methods start from")
     parser.add_argument("--workers", type=int, default=2, help="runs at a time, sharing the cores")
     parser.add_argument(
         "--threads", type=int, help="threads of a run; by default the cores are divided over the workers"
