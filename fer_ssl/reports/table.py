@@ -11,6 +11,7 @@ from statistics import mean, stdev
 from typing import Any, NamedTuple
 
 from fer_ssl.errors import DataError, FerError
+from fer_ssl.reports.diagnosis import diagnosis
 from fer_ssl.reports.run import Run
 
 # may differ between the seeds of one experiment
@@ -127,11 +128,10 @@ def _tables(runs: Sequence[Run]) -> Iterator[str]:
             continue
         members = [run for run in runs if protocol(run) in (each, each._replace(unlabeled=None))]
         yield from ("", f"Protocol: {each}.", "", _row(HEAD), _row(["---"] * len(HEAD)))
-        mixed = []
-        for group in _groups(members):
-            yield _row(_cells(group))
-            mixed += _mixture(group)
-        yield from _bullets(mixed)
+        groups = list(_groups(members))
+        yield from (_row(_cells(group)) for group in groups)
+        yield from _bullets([note for group in groups for note in [*_mixture(group), *_start(group)]])
+        yield from diagnosis(groups, lambda run: f"{run.name} ({_text(run, 'data.labels_per_class', 'all')})")
 
 
 def _groups(runs: Sequence[Run]) -> Iterator[list[Run]]:
@@ -182,6 +182,12 @@ def _mixture(group: Sequence[Run]) -> list[str]:
     keys = sorted(set().union(*flats) - DRAW_KEYS)
     differing = [f"`{key}`" for key in keys if len({flat.get(key) for flat in flats}) > 1]
     return [f"The row {group[0].name} mixes settings: {', '.join(differing)}."] if differing else []
+
+
+def _start(group: Sequence[Run]) -> list[str]:
+    """Say what the runs' backbones were trained on before."""
+    starts = sorted({_text(run, "backbone.init") for run in group} - {"-"})
+    return [f"The row {group[0].name} starts from the backbone of {', '.join(starts)}."] if starts else []
 
 
 def _row(cells: Sequence[str]) -> str:
