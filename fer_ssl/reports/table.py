@@ -17,7 +17,8 @@ from fer_ssl.reports.run import Run
 # may differ between the seeds of one experiment
 DRAW_KEYS = frozenset({"seed", "data.split_seed", "data.split_file", "run_dir", "ckpt_path"})
 SETTINGS = ("experiment", "labels per class", "pool", "steps", "seeds")
-HEAD = (*SETTINGS, "macro-F1", "accuracy", "kept", "right", "minutes", "config")
+BASELINE = "supervised"
+HEAD = (*SETTINGS, "macro-F1", f"over {BASELINE}", "accuracy", "kept", "right", "minutes", "config")
 
 
 class Protocol(NamedTuple):
@@ -96,7 +97,7 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 
 def _draw(run: Run) -> str:
-    return ", ".join(str(run.setting(key)) for key in sorted(DRAW_KEYS))
+    return ", ".join(str(run.setting(key)) for key in sorted(DRAW_KEYS - {"run_dir", "ckpt_path"}))
 
 
 def _drop_repeats(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
@@ -112,7 +113,8 @@ def _preamble(runs: Sequence[Run]) -> list[str]:
     commits = sorted({str(run.score("environment.commit") or "unknown") for run in runs})
     when, source = f"Written {datetime.now(UTC):%Y-%m-%d}", "`python -m fer_ssl.report --table`"
     meaning = (
-        "Scores of the test split in percent, mean ± sample standard deviation over seeds (- for one seed). Kept and "
+        "Scores of the test split in percent, mean ± sample standard deviation over seeds (- for one seed); "
+        f"over {BASELINE}: the difference to it on the same labels and seeds, paired. Kept and "
         "right: share of pseudo-labels kept, and the accuracy of those kept where the truth is known, in percent. "
         "Config: hash of all settings but the seeds."
     )
@@ -129,7 +131,7 @@ def _tables(runs: Sequence[Run]) -> Iterator[str]:
         members = [run for run in runs if protocol(run) in (each, each._replace(unlabeled=None))]
         yield from ("", f"Protocol: {each}.", "", _row(HEAD), _row(["---"] * len(HEAD)))
         groups = list(_groups(members))
-        yield from (_row(_cells(group)) for group in groups)
+        yield from (_row(_cells(group, _baseline(group, groups))) for group in groups)
         yield from _bullets([note for group in groups for note in [*_mixture(group), *_start(group)]])
         yield from diagnosis(groups, lambda run: f"{run.name} ({_text(run, 'data.labels_per_class', 'all')})")
 
@@ -148,7 +150,24 @@ def _text(run: Run, key: str, otherwise: str = "-") -> str:
     return otherwise if value is None else str(value)
 
 
-def _cells(group: Sequence[Run]) -> list[str]:
+def _baseline(group: Sequence[Run], groups: Sequence[Sequence[Run]]) -> Sequence[Run]:
+    """Return the supervised runs on as many labels, none where `group` is itself the baseline."""
+    labels = group[0].setting("data.labels_per_class")
+    found = [each for each in groups if each[0].name == BASELINE and each[0].setting("data.labels_per_class") == labels]
+    return [] if not found or group[0].name == BASELINE else found[0]
+
+
+def _gain(group: Sequence[Run], baseline: Sequence[Run]) -> str:
+    """Return the paired difference of macro-F1 over the seeds that both have."""
+    ours, theirs = ({_draw(run): 100 * run.score("test.macro_f1") for run in runs} for runs in (group, baseline))
+    differences = [ours[draw] - theirs[draw] for draw in ours.keys() & theirs.keys()]
+    if not differences:
+        return "-"
+    spread = f"{stdev(differences):.2f}" if len(differences) > 1 else "-"
+    return f"{mean(differences):+.2f} ± {spread}"
+
+
+def _cells(group: Sequence[Run], baseline: Sequence[Run]) -> list[str]:
     first = group[0]
     seeds = ", ".join(sorted({_text(run, "seed") for run in group}, key=lambda text: text.zfill(9)))
     return [
@@ -158,6 +177,7 @@ def _cells(group: Sequence[Run]) -> list[str]:
         _text(first, "trainer.max_steps"),
         f"{len(group)} ({seeds})",
         _spread(group, "test.macro_f1"),
+        _gain(group, baseline),
         _spread(group, "test.accuracy"),
         _mean(group, "pseudo.keep_rate", 100),
         _mean(group, "pseudo.accuracy", 100),

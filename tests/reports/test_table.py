@@ -33,8 +33,8 @@ def test_seeds_are_averaged(make_scored: Make, tmp_path: Path) -> None:
     (cells,) = rows(write(tmp_path))
     assert cells[:5] == ["dtm_infonce", "25", "lfw", "4000", "3 (0, 1, 2)"]
     assert cells[5] == f"{43.36 + 1.4:.2f} ± {100 * stdev(shifts):.2f}"
-    assert cells[7:10] == ["61.4", "73.2", "20.5"]
-    assert re.fullmatch(r"`[0-9a-f]{8}`", cells[10])
+    assert cells[8:11] == ["61.4", "73.2", "20.5"]
+    assert re.fullmatch(r"`[0-9a-f]{8}`", cells[11])
 
 
 def test_one_seed_has_no_deviation(make_scored: Make, tmp_path: Path) -> None:
@@ -57,6 +57,22 @@ def test_supervised_baseline_joins_the_methods_it_is_compared_with(make_scored: 
     make_scored("base", name="supervised", unlabeled=None)
     names = [cells[0] for cells in rows(write(tmp_path))]
     assert names == ["dtm_infonce", "supervised", "fixmatch", "supervised"]
+
+
+def test_the_gain_over_the_baseline_is_paired_over_common_seeds(make_scored: Make, tmp_path: Path) -> None:
+    for seed, (shift, base) in enumerate([(0.06, 0.04), (0.06, 0.01), (0.09, None)]):
+        make_scored(f"dtm/{seed}", shift, seed=seed)
+        if base is not None:
+            make_scored(f"supervised/{seed}", base, seed=seed, name="supervised", unlabeled=None)
+    dtm, supervised = rows(write(tmp_path))
+    assert dtm[6] == f"{+3.5:+.2f} ± {stdev([2.0, 5.0]):.2f}"
+    assert supervised[6] == "-"
+
+
+def test_a_baseline_on_other_labels_is_none(make_scored: Make, tmp_path: Path) -> None:
+    make_scored("dtm", 0.02)
+    make_scored("base", name="supervised", unlabeled=None, data={"name": "fer2013", "labels_per_class": 100})
+    assert [cells[6] for cells in rows(write(tmp_path))] == ["-", "-"]
 
 
 def test_baselines_alone_have_a_table(make_scored: Make, tmp_path: Path) -> None:
@@ -86,7 +102,7 @@ def test_a_row_that_mixes_settings_says_which(make_scored: Make, tmp_path: Path)
     make_scored("b", seed=1, optim={"lr": 0.1})
     text = write(tmp_path)
     assert "dtm_infonce mixes settings: `optim.lr`." in text
-    assert rows(text)[0][10].count("`") == 4
+    assert rows(text)[0][11].count("`") == 4
 
 
 def test_unfinished_runs_are_named(make_scored: Make, tmp_path: Path) -> None:
@@ -107,7 +123,7 @@ def test_unfinished_runs_are_named(make_scored: Make, tmp_path: Path) -> None:
 def test_unknown_accuracy_is_a_dash(make_scored: Make, tmp_path: Path) -> None:
     path = make_scored("run") / "metrics.json"
     path.write_text(path.read_text().replace('"accuracy": 0.7319', '"accuracy": null'))
-    assert rows(write(tmp_path))[0][7:9] == ["61.4", "-"]
+    assert rows(write(tmp_path))[0][8:10] == ["61.4", "-"]
 
 
 def test_no_run_is_an_error(tmp_path: Path) -> None:
