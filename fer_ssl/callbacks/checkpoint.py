@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,9 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._saved_at = trainer.global_step
-        # Lightning ends a run at the next step boundary, on all ranks, when it hears SIGTERM; it does not listen here
-        self._handler = signal.signal(signal.SIGUSR1, lambda *_: signal.raise_signal(signal.SIGTERM))
+        if threading.current_thread() is threading.main_thread():  # no other may listen to signals
+            # Lightning ends a run at the next step boundary, on all ranks, when it hears SIGTERM; to SIGUSR1 it is deaf
+            self._handler = signal.signal(signal.SIGUSR1, lambda *_: signal.raise_signal(signal.SIGTERM))
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         if trainer.global_step % self.every_n_steps == 0:
