@@ -70,8 +70,8 @@ def build_decoder(cfg: DictConfig, image_size: int) -> Callable[[int], Decoder]:
 
 def build_model(cfg: DictConfig, classes: int, fresh: bool = False) -> FaceModel:
     """Return the student network; only a `fresh` one starts from `backbone.init`, others get a checkpoint's weights."""
-    backbone = make(cfg.backbone) if fresh else make(cfg.backbone, init=None)
-    return FaceModel(backbone, make(cfg.head, _partial_=True), classes)
+    start = {"init": None} if "init" in cfg.backbone and not fresh else {}
+    return FaceModel(make(cfg.backbone, **start), make(cfg.head, _partial_=True), classes)
 
 
 def build_terms(cfg: DictConfig) -> dict[str, Term]:

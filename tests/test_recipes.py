@@ -114,6 +114,8 @@ def test_the_recipe_for_a_backbone(project: Path, tmp_path: Path) -> None:
     state = weights(tmp_path)
     assert state["model.backbone.0.0.weight"].shape == (16, 3, 3, 3)
     assert state["teacher.average.head.classifier.weight"].shape == (7, 64)
+    longer = follow(project, tmp_path, "backbone=halving", *FACES, "ckpt_path=last", "trainer.max_steps=4")
+    assert longer["train"]["steps"] == 4
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
