@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: install demo test test-real lint bench clean
+.PHONY: install demo test test-real lint bench bench-compare clean
 
 install: $(READY)
 
@@ -29,8 +29,10 @@ lint: install
 	$(BIN)/python -m mypy
 
 bench: install
-	$(BIN)/python benchmarks/step.py --markdown docs/benchmarks.md
-	$(BIN)/python benchmarks/views.py
+	THP_MEM_ALLOC_ENABLE=1 $(BIN)/python benchmarks/suite.py
+
+bench-compare: install
+	$(BIN)/python benchmarks/suite.py --compare $(BEFORE) $(AFTER)
 
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache

@@ -117,6 +117,7 @@ def test_auto_passes_over_a_broken_checkpoint(tmp_path: Path, caplog: pytest.Log
     trained(tmp_path, *options, "ckpt_path=auto")  # nothing to resume yet
     whole = weights(tmp_path)
     last = tmp_path / "checkpoints" / "last.ckpt"
+    (tmp_path / "metrics.json").unlink()  # a finished run would be left as it is
     content = bytearray(last.read_bytes())
     content[len(content) // 2] ^= 0xFF
     last.write_bytes(content)
