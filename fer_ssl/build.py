@@ -69,8 +69,9 @@ def build_decoder(cfg: DictConfig, image_size: int) -> Callable[[int], Decoder]:
 
 
 def build_model(cfg: DictConfig, classes: int, fresh: bool = False) -> FaceModel:
-    """Return the student network; only a `fresh` one starts from `backbone.init`, others get a checkpoint's weights."""
-    start = {"init": None} if "init" in cfg.backbone and not fresh else {}
+    """Return the student network; only a `fresh` one looks for weights to start from, others get a checkpoint's."""
+    nothing = {"init": None, "pretrained": False}
+    start = {} if fresh else {key: value for key, value in nothing.items() if key in cfg.backbone}
     return FaceModel(make(cfg.backbone, **start), make(cfg.head, _partial_=True), classes)
 
 
