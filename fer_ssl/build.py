@@ -1,6 +1,6 @@
 """Configuration to objects; with the mains the only importer of Hydra."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -69,29 +69,36 @@ def build_decoder(cfg: DictConfig, image_size: int) -> Callable[[int], Decoder]:
 
 
 def build_model(cfg: DictConfig, classes: int, fresh: bool = False) -> FaceModel:
-    """Return the student network; only a `fresh` one starts from `backbone.init`, others get a checkpoint's weights."""
-    start = {"init": None} if "init" in cfg.backbone and not fresh else {}
+    """Return the student network; only a `fresh` one looks for weights to start from, others get a checkpoint's."""
+    nothing = {"init": None, "pretrained": False}
+    start = {} if fresh else {key: value for key, value in nothing.items() if key in cfg.backbone}
     return FaceModel(make(cfg.backbone, **start), make(cfg.head, _partial_=True), classes)
 
 
-def build_terms(cfg: DictConfig) -> dict[str, Term]:
-    """Return the loss terms by name."""
-    return {str(name): make(term) for name, term in cfg.loss.items()}
+def build_terms(cfg: DictConfig, sizes: Mapping[str, int]) -> dict[str, Term]:
+    """Return the loss terms by name; those `sizes` that a term lists among its keys are filled in."""
+    return {
+        str(name): make(term, **{key: size for key, size in sizes.items() if key in term})
+        for name, term in cfg.loss.items()
+    }
 
 
-def build_module(cfg: DictConfig, space: LabelSpace, pool_size: int = 0, fresh: bool = True) -> SemiSupervised:
+def build_module(
+    cfg: DictConfig, space: LabelSpace, pool_size: int = 0, people: int = 0, fresh: bool = True
+) -> SemiSupervised:
     """Return the module with all its parts, seeded so that equal configurations start from equal weights.
 
-    One that is not `fresh` is about to be loaded from a checkpoint.
+    `people` are those whom the pool names. One that is not `fresh` is about to be loaded from a checkpoint.
     """
     torch.manual_seed(cfg.seed)
+    model = build_model(cfg, len(space), fresh)
     sizes = {"classes": len(space)} | ({"pool_size": pool_size} if "pool_size" in cfg.threshold else {})
     return SemiSupervised(
-        model=build_model(cfg, len(space), fresh),
+        model=model,
         teacher=make(cfg.teacher, _partial_=True),
         target=make(cfg.target),
         threshold=make(cfg.threshold, **sizes),
-        terms=build_terms(cfg),
+        terms=build_terms(cfg, {"width": model.embedding_width(), "people": people}),
         views=make(cfg.view),
         optimizer=make(cfg.optim.optimizer),
         schedule=make(cfg.schedule),

@@ -11,6 +11,7 @@ def check(cfg: DictConfig) -> None:
     """Raise ConfigError, naming the override to type, for parts that cannot work together."""
     _terms_are_parts(cfg)
     _pool_matches_terms(cfg)
+    _head_exists(cfg)
     _roots_are_given(cfg)
     _heldout_exists(cfg)
     if cfg.compile not in COMPILE_MODES:
@@ -33,9 +34,15 @@ def _terms_are_parts(cfg: DictConfig) -> None:
 
 def _pool_matches_terms(cfg: DictConfig) -> None:
     has_pool = cfg.unlabeled.pool is not None or cfg.unlabeled.from_source
-    needs_pool = sorted({"pseudo_label", "infonce"} & set(cfg.loss))
+    needs_pool = sorted({"pseudo_label", "infonce", "identity"} & set(cfg.loss))
     if needs_pool and not has_pool:
         raise ConfigError(f"loss term {needs_pool[0]!r} needs unlabeled faces; set unlabeled=same or loss=[supervised]")
+
+
+def _head_exists(cfg: DictConfig) -> None:
+    if "head" not in cfg or cfg.head is None:
+        terms = ", ".join(map(str, cfg.loss))
+        raise ConfigError(f"loss=[{terms}] reads what a head makes of features, but there is none; set head=linear")
 
 
 def _roots_are_given(cfg: DictConfig) -> None:

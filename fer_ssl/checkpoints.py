@@ -87,6 +87,15 @@ def require_space(checkpoint: Checkpoint, space: LabelSpace, path: Path) -> None
         )
 
 
+def require_classifier(checkpoint: Checkpoint, path: Path) -> None:
+    """Raise ConfigError where the run behind the checkpoint learned features alone."""
+    if not checkpoint.get("learns_labels", True):
+        raise ConfigError(
+            f"checkpoint {path} is of a run that learned no label, so there is no classifier to score; train one from "
+            f"it with +experiment=supervised backbone.init={path}"
+        )
+
+
 def require_network(checkpoint: Checkpoint, config: dict[str, Any], path: Path) -> None:
     """Raise ConfigError where the checkpoint's backbone or head is not the configured one."""
     for part in ("backbone", "head"):

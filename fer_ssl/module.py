@@ -1,6 +1,7 @@
 """The one LightningModule: a training step told as a story, made of the parts it is given."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -49,8 +50,11 @@ class SemiSupervised(LightningModule):
         one_pass: bool = True,
     ) -> None:
         super().__init__()
-        if not any(term.uses_embeddings for term in terms.values()):
-            model.freeze_projector()  # DistributedDataParallel waits for every parameter that may get a gradient
+        # DistributedDataParallel waits for every parameter that may get a gradient
+        model.freeze_unread(
+            logits=any(term.uses_logits for term in terms.values()),
+            embeddings=any(term.uses_embeddings for term in terms.values()),
+        )
         self.model = model
         self.teacher = teacher(model)
         self.target = target
@@ -60,8 +64,10 @@ class SemiSupervised(LightningModule):
         self.optimizer, self.schedule, self.weight_decay = optimizer, schedule, weight_decay
         self.space, self.seed, self.one_pass, self.epoch_steps = space, seed, one_pass, epoch_steps
         self.student_views = frozenset[str]().union(*(term.student_views for term in terms.values()))
-        self.teacher_views = frozenset(self.teacher.views).union(*(term.teacher_views for term in terms.values()))
         self.asks_teacher = any(term.uses_pseudo_labels for term in terms.values())
+        own_views = frozenset(self.teacher.views if self.asks_teacher else ())
+        self.teacher_views = own_views.union(*(term.teacher_views for term in terms.values()))
+        self.learns_labels = "labeled" in self.student_views
         self.config = config
         self._rng: Tensor | None = None
         self.tally = Tally(tuple(terms), space.classes)
@@ -84,7 +90,7 @@ class SemiSupervised(LightningModule):
     def draw_views(self, batch: Batch) -> dict[str, Tensor]:
         """Return the images [B, channels, H, W] of every view that a part asks for."""
         sources = {"labeled": batch.labeled} | ({} if batch.unlabeled is None else {"unlabeled": batch.unlabeled})
-        names = self.student_views | (self.teacher_views if self.asks_teacher else frozenset())
+        names = self.student_views | self.teacher_views
         return self.views.draw(sources, names, (self.seed, batch.position), self.global_rank, self.trainer.world_size)
 
     def run_student(self, images: Mapping[str, Tensor]) -> Outputs:
@@ -96,22 +102,23 @@ class SemiSupervised(LightningModule):
 
     def pseudo_label(self, batch: Batch, images: Mapping[str, Tensor], student: Outputs) -> Step:
         """Return the step: what the teacher says of the unlabeled faces and which of it is trusted."""
-        if not self.asks_teacher:
-            return Step(student, {}, batch.labels, batch.soft_labels, None, None, None, None, self.global_step)
         teacher = self.run_teacher(images, student)
+        known = Step(student, teacher, batch.labels, batch.soft_labels, None, None, None, None, self.global_step)
+        known = replace(known, identities=batch.identities)
+        if not self.asks_teacher:
+            return known
         probs = torch.stack([as_probs(teacher[name]) for name in self.teacher.views]).mean(0)
         witness = {"teacher": teacher, "student": student}.get(self.threshold.needs_labeled or "")
         labeled = None if witness is None else LabeledView(as_probs(witness["labeled"]), batch.labels)
         gate = self.threshold(probs, labeled, batch.pool_rows)
         pseudo_labels, targets = self.target(self.threshold.align(probs))
-        return Step(
-            student, teacher, batch.labels, batch.soft_labels, probs, pseudo_labels, targets, gate, self.global_step
-        )
+        return replace(known, probs=probs, pseudo_labels=pseudo_labels, targets=targets, gate=gate)
 
     @torch.no_grad()
     def run_teacher(self, images: Mapping[str, Tensor], student: Outputs) -> Outputs:
         """Return the outputs that pseudo-labels come from, by view, without gradient."""
-        names = self.teacher_views | ({"labeled"} if self.threshold.needs_labeled == "teacher" else set())
+        witness = self.asks_teacher and self.threshold.needs_labeled == "teacher"
+        names = self.teacher_views | ({"labeled"} if witness else set())
         seen = {name: detached(student[name]) for name in names & student.keys() if self.teacher.shares_student_pass}
         unseen = {name: images[name] for name in sorted(names - seen.keys())}
         return seen | forward_views(partial(self.teacher, self.model), unseen)
@@ -136,7 +143,7 @@ class SemiSupervised(LightningModule):
         self.threshold.end_epoch()
 
     def configure_optimizers(self) -> Any:
-        optimizer = build_optimizer(self.model, self.optimizer, self.weight_decay)
+        optimizer = build_optimizer(nn.ModuleList([self.model, self.terms]), self.optimizer, self.weight_decay)
         schedule = self.schedule(optimizer, steps=int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -158,6 +165,7 @@ class SemiSupervised(LightningModule):
         self.tally.check_finite()
         checkpoint["config"] = self.config
         checkpoint["classes"] = list(self.space.classes)
+        checkpoint["learns_labels"] = self.learns_labels
         checkpoint["rng"] = torch.get_rng_state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

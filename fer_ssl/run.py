@@ -19,6 +19,7 @@ from fer_ssl.checkpoints import (
     checkpoint_path,
     load_average,
     read_checkpoint,
+    require_classifier,
     require_network,
     require_space,
 )
@@ -69,7 +70,7 @@ def _train(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
     data.setup()
     _write_data(run_dir, data)
     pool_size = 0 if data.pool is None else len(data.pool)
-    module = build_module(cfg, data.space, pool_size, fresh=resume_from is None)
+    module = build_module(cfg, data.space, pool_size, data.people, fresh=resume_from is None)
     if resume_from is not None:
         _require_fit(resume_from, module)
     if cfg.compile is not None:
@@ -100,6 +101,7 @@ def score_checkpoint(cfg: DictConfig) -> dict[str, Any]:
     trained = DictConfig(checkpoint["config"])
     source = make(cfg.data.source)
     require_space(checkpoint, source.space, path)
+    require_classifier(checkpoint, path)
     faces = getattr(source.load(build_decoder(cfg, trained.image_size)(source.channels)), cfg.split)
     if faces is None or not len(faces):
         raise ConfigError(f"data={cfg.data.name} has no {cfg.split} split; set split=train, val or test")
@@ -133,7 +135,7 @@ def _require_fit(path: Path, module: SemiSupervised) -> None:
 
 
 def _finish(trainer: Trainer, module: SemiSupervised, data: FaceData, run_dir: Path) -> dict[str, Any]:
-    if "labeled" not in module.student_views:
+    if not module.learns_labels:
         log.info("no label was learned: the classifier becomes the nearest class mean of the labeled faces")
         fit_class_means(module.teacher.average, data.eval_loader(data.labeled), len(data.space))
     scored = _score_splits(module, data)

@@ -95,6 +95,7 @@ class Batch(NamedTuple):
     pool_rows: Tensor | None  # int64 [U], rows of the pool
     truth: Tensor | None  # int64 [U], UNKNOWN where it is; for diagnostics only, never for training
     position: int  # which batch of the run this is, counted from 0: the seed of its views
+    identities: Tensor | None = None  # int64 [U], who is on the unlabeled faces, where the pool names people
 
 
 class EvalBatch(NamedTuple):
@@ -132,7 +133,8 @@ class Step:
 
     `student` maps a view (`labeled`, `strong`, `weak`, `weak2`) to the student's output with gradient; `teacher` maps
     `weak` and `weak2` to the teacher's output without. `probs` [U, C] are the teacher's, `pseudo_labels` int64 [U] and
-    `targets` float [U, C] what the target part made of them. Unlabeled fields are None in a run without a pool.
+    `targets` float [U, C] what the target part made of them; they are None where no term asks for them. `identities`
+    int64 [U] number the people, where the pool names them.
     """
 
     student: Mapping[str, Output]
@@ -144,3 +146,4 @@ class Step:
     targets: Tensor | None
     gate: Gate | None
     global_step: int
+    identities: Tensor | None = None

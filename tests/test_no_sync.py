@@ -52,7 +52,7 @@ def batch() -> Batch:
     faces = torch.randint(0, 256, (16, 3, 24, 24), dtype=torch.uint8, generator=generator)
     return Batch(
         labeled=faces[:8], labels=torch.arange(8) % 7, soft_labels=None, unlabeled=faces[8:],
-        pool_rows=torch.arange(8), truth=torch.full((8,), -1), position=0,
+        pool_rows=torch.arange(8), truth=torch.full((8,), -1), position=0, identities=torch.arange(8) % 5,
     )  # fmt: skip
 
 
@@ -64,7 +64,7 @@ def test_the_mode_catches_what_waits(operation: Any) -> None:
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_step_never_waits(name: str) -> None:
-    module = build_module(composed(*TINY, f"+experiment={name}", "run_dir=."), SPACE, pool_size=96).train()
+    module = build_module(composed(*TINY, f"+experiment={name}", "run_dir=."), SPACE, pool_size=96, people=5).train()
     module._trainer = Standing()
     parameters = [parameter for parameter in module.model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.SGD(parameters, lr=0.1)

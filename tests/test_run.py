@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 from running import TINY, composed, trained
 from test_conf import EXPERIMENTS
 
@@ -164,6 +165,38 @@ def test_a_run_starts_from_pretrained_features(tmp_path: Path) -> None:
     sizes = [option for option in TINY if option.startswith("data.")]
     checkpoint = f"ckpt_path={tmp_path}/whole/checkpoints/last.ckpt"
     assert score_checkpoint(composed(checkpoint, f"run_dir={tmp_path}", *sizes, config="evaluate"))["test"]
+
+
+@pytest.mark.parametrize("name", ["pretrain_moco", "pretrain_identity"])
+def test_a_run_without_labels_resumes_with_the_state_of_its_term(name: str, tmp_path: Path) -> None:
+    options = [f"+experiment={name}", "schedule=constant", "trainer.max_steps=4"]
+    trained(tmp_path / "whole", *options)
+    trained(tmp_path / "broken", *options, "trainer.max_steps=2")
+    before = weights(tmp_path / "broken")
+    trained(tmp_path / "broken", *options, "ckpt_path=last")
+    assert_same_state(tmp_path / "whole", tmp_path / "broken")
+    state = weights(tmp_path / "whole")
+    if name == "pretrain_moco":
+        assert int(state["terms.infonce.queue.pointer"]) == int(state["terms.infonce.queue.present"].sum()) == 4 * 8
+    else:
+        moved = (state["terms.identity.centers"] - before["terms.identity.centers"]).abs()
+        assert moved.amax(1).min() > 0, "the optimizer sees every center"
+
+
+def test_a_checkpoint_without_a_classifier_is_not_scored(tmp_path: Path) -> None:
+    trained(tmp_path, "+experiment=pretrain_infonce")
+    path = tmp_path / "checkpoints" / "last.ckpt"
+    with pytest.raises(ConfigError, match=r"learned no label, .* \+experiment=supervised backbone\.init="):
+        score_checkpoint(composed(f"ckpt_path={path}", f"run_dir={tmp_path}", config="evaluate"))
+
+
+def test_a_pool_of_nameless_faces_cannot_teach_identity(tmp_path: Path) -> None:
+    Image.new("L", (24, 24)).save(tmp_path / "face.png")
+    pool = ["unlabeled=folder", f"unlabeled.root={tmp_path}", "batch.unlabeled=1"]
+    with pytest.raises(ConfigError, match=r"pool names nobody; set unlabeled\.identities=true"):
+        trained(tmp_path / "run", "+experiment=pretrain_identity", *pool)
+    with pytest.raises(ConfigError, match=r"needs the people of the pool.* set loss\.infonce\.same_identity=negative"):
+        trained(tmp_path / "run", "loss.infonce.same_identity=exclude", *pool)
 
 
 def test_equal_seeds_give_equal_runs_and_others_do_not(tmp_path: Path) -> None:

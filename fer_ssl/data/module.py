@@ -10,6 +10,7 @@ import torch
 from lightning import LightningDataModule
 
 from fer_ssl.data.decode import Decoder
+from fer_ssl.data.identities import number_people
 from fer_ssl.data.joined import join
 from fer_ssl.data.leaks import digests, identical_to_any
 from fer_ssl.data.loader import EvalLoader, TrainLoader
@@ -85,6 +86,7 @@ class FaceData(LightningDataModule):
         self.val = self._validation(splits, rows)
         self.pool = self._find_pool(splits, splits.train.subset(torch.from_numpy(rows.rest)))
         self.decoder.rejects.check()  # the search for twins has read the streamed faces too
+        self.identities = None if self.pool is None else number_people(self.pool.subjects)
         self._loaded = True
         log.info("faces: %s; %d dropped as pixel-identical to a face across a split", self._counts(), self.leaked)
 
@@ -144,6 +146,11 @@ class FaceData(LightningDataModule):
         loader.seek(self.position)
         return loader
 
+    @property
+    def people(self) -> int:
+        """How many people the pool names, 0 where it names none."""
+        return 0 if self.identities is None else int(self.identities.max()) + 1
+
     def eval_loader(self, faces: Faces) -> EvalLoader:
         """Return a loader of all `faces`, shared over the ranks without padding."""
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
@@ -154,6 +161,11 @@ class FaceData(LightningDataModule):
 
     def test_dataloader(self) -> EvalLoader | list[Any]:
         return self.eval_loader(self.test) if self.test is not None else []
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        if isinstance(batch, Batch) and batch.pool_rows is not None and self.identities is not None:
+            return batch._replace(identities=self.identities[batch.pool_rows])
+        return batch
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         if isinstance(batch, Batch):

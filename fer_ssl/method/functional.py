@@ -1,6 +1,7 @@
 """The equations of semi-supervised training, without state."""
 
-from typing import Literal
+import math
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,14 +25,33 @@ def dtm_threshold(
     return (beta / (1 + gamma**-elapsed) * mean).clamp(min=floor)
 
 
-def info_nce(view_a: Tensor, view_b: Tensor, mask: Tensor, temperature: float, groups: Tensor | None = None) -> Tensor:
+class Negatives(NamedTuple):
+    """Embeddings of earlier batches: `keys` [K, D], their `groups` int64 [K, G], and which of them are `present`."""
+
+    keys: Tensor
+    groups: Tensor
+    present: Tensor
+
+
+def info_nce(
+    view_a: Tensor,
+    view_b: Tensor,
+    mask: Tensor,
+    temperature: float,
+    groups: Tensor | None = None,
+    people: Tensor | None = None,
+    queue: Negatives | None = None,
+) -> Tensor:
     """Return the mean InfoNCE over both views of the masked rows, a scalar in fp32.
 
     `view_a` and `view_b` [B, D] are unit-norm embeddings of the same faces, `mask` bool [B] selects the faces that
-    take part. Negatives are the other masked rows of both views, on every rank, except those of the same `groups`
-    int64 [B]. Zero or one masked row gives exactly 0, with a gradient path. The value is the same on all ranks; its
-    gradient is right once averaged over ranks, as DistributedDataParallel does. Source: NT-Xent (SimCLR, 2020).
+    take part. Negatives are the other masked rows of both views, on every rank, and those of the `queue`, except
+    where one of the `groups` int64 [B] or [B, G] is the same. Faces of the same `people` int64 [B] are positives of
+    each other, with the mean over all positives of an anchor. Zero or one masked row and no queue gives exactly 0, with
+    a gradient path. The value is the same on all ranks; its gradient is right once averaged over ranks, as
+    DistributedDataParallel does. Sources: NT-Xent (SimCLR, 2020), queue (MoCo, 2020), positives (SupCon, 2020).
     """
+    groups = None if groups is None else groups.reshape(len(groups), -1)
     with torch.autocast(view_a.device.type, enabled=False):
         anchors = torch.cat([view_a, view_b]).to(torch.promote_types(view_a.dtype, torch.float32))
         everyone = torch.cat(dist.gather_with_grad(torch.stack(anchors.chunk(2), 1)).unbind(1))
@@ -40,7 +60,13 @@ def info_nce(view_a: Tensor, view_b: Tensor, mask: Tensor, temperature: float, g
     positive, excluded = _pairing(len(mask), present, groups)
     # each row keeps at least its positive, masked or not: no sum is empty, so no NaN in value or gradient
     candidates = similarity.masked_fill(excluded, -torch.inf)
-    losses = candidates.logsumexp(1) - similarity.gather(1, positive).squeeze(1)
+    if queue is not None:
+        candidates = torch.cat([candidates, _queued(anchors, groups, queue, temperature)], 1)
+    attraction = similarity.gather(1, positive).squeeze(1)
+    if people is not None:
+        alike = (_same(people.unsqueeze(1)) & ~excluded).scatter(1, positive, True).float()
+        attraction = (similarity * alike).sum(1) / alike.sum(1)
+    losses = candidates.logsumexp(1) - attraction
     ours = torch.where(mask.repeat(2), losses, 0.0).sum() / (2 * present.sum().clamp(min=1))
     return _global_value(ours)
 
@@ -53,8 +79,38 @@ def _pairing(rows: int, present: Tensor, groups: Tensor | None) -> tuple[Tensor,
     positive = itself.roll(rows, 0)
     excluded = ~present.repeat(2).expand(2 * rows, -1)
     if groups is not None:
-        excluded = excluded | (groups.repeat(2).unsqueeze(1) == dist.gather(groups).repeat(2))
+        excluded = excluded | _same(groups)
     return positive, excluded.scatter(1, positive, False).scatter(1, itself, True)
+
+
+def _same(groups: Tensor) -> Tensor:
+    """Return which anchors and faces of all ranks share one of their `groups` [B, G]: bool [2B, 2 * world * B]."""
+    return (groups.repeat(2, 1).unsqueeze(1) == dist.gather(groups).repeat(2, 1)).any(2)
+
+
+def _queued(anchors: Tensor, groups: Tensor | None, queue: Negatives, temperature: float) -> Tensor:
+    """Return the similarity of the `anchors` [2B, D] to the keys of the queue [2B, K], -inf where they are left out."""
+    with torch.autocast(anchors.device.type, enabled=False):
+        similarity = anchors @ queue.keys.T / temperature
+    excluded = ~queue.present
+    if groups is not None:
+        excluded = excluded | (groups.repeat(2, 1).unsqueeze(1) == queue.groups).any(2)
+    return similarity.masked_fill(excluded, -torch.inf)
+
+
+def arcface_logits(cosines: Tensor, labels: Tensor, scale: float, margin: float) -> Tensor:
+    """Return scale * cos(angle + margin) for the class of each row and scale * cos(angle) for the others, [B, N].
+
+    `cosines` [B, N] are those of the angles to the class centers, `labels` int64 [B], `margin` in radians. Beyond
+    angle = pi - margin, where the cosine would rise again, the straight line cos(angle) - margin * sin(margin) takes
+    over. Source: ArcFace (Deng et al., CVPR 2019).
+    """
+    own = cosines.gather(1, labels.unsqueeze(1))
+    sines = (1 - own.square()).clamp(min=1e-7).sqrt()  # the root has no gradient at zero
+    turned = own * math.cos(margin) - sines * math.sin(margin)
+    beyond = own < -math.cos(margin)
+    harder = torch.where(beyond, own - margin * math.sin(margin), turned)
+    return scale * cosines.scatter(1, labels.unsqueeze(1), harder)
 
 
 def _global_value(share: Tensor) -> Tensor:

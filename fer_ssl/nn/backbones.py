@@ -14,12 +14,22 @@ from fer_ssl.nn.init import start_from
 def timm_backbone(name: str, pretrained: bool = False, drop_rate: float = 0.0, init: str | None = None) -> nn.Module:
     """Return a timm model without its classifier; `num_features` says how wide its features are.
 
-    It starts from the weights `init`, as `start_from` reads them. Raises ConfigError for a name timm does not know.
+    It starts from timm's `pretrained` weights, then from those of `init`, as `start_from` reads them. Raises
+    ConfigError for a name timm does not know and for pretrained weights that cannot be had.
     """
     if not timm.is_model(name):
         near = ", ".join(timm.list_models(f"*{name.split('.')[0]}*")[:6]) or "see timm.list_models()"
         raise ConfigError(f"timm has no model {name!r}; set backbone.name to one it has ({near})")
-    backbone: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0, drop_rate=drop_rate)
+    try:
+        backbone: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0, drop_rate=drop_rate)
+    except (OSError, RuntimeError, ValueError) as error:
+        if not pretrained:
+            raise
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(
+            f"timm's weights of {name!r} cannot be had ({reason}); go online once, or set backbone.pretrained=false "
+            "and backbone.init=<a file of its weights>"
+        ) from None
     if init is not None:
         start_from(backbone, Path(init))
     return backbone

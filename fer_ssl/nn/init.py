@@ -3,6 +3,7 @@
 import logging
 import pickle
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ from fer_ssl.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
-AVERAGE = "teacher.average.backbone."  # where our checkpoints keep the backbone that is reported
 NESTED = ("state_dict", "model", "backbone")  # keys under which others keep the weights of a checkpoint
-PREFIXES = ("module.", "model.", "backbone.", "encoder.")
+# our own averaged backbone first, then what others put around a network
+PREFIXES = (
+    "teacher.average.backbone.",
+    *map("".join, product(("", "module.", "model."), ("", "backbone.", "encoder.", "encoder_q.", "model."))),
+)
 SHOWN = 4
 
 
@@ -26,16 +30,19 @@ def start_from(backbone: nn.Module, path: Path) -> None:
     safetensors write them. Raises ConfigError for a file that cannot be read safely or of which nothing fits.
     """
     wanted = backbone.state_dict()
-    found = _of_backbone(read_weights(path))
-    fitting = {name: value for name, value in found.items() if name in wanted and value.shape == wanted[name].shape}
+    weights = read_weights(path)
+    found = max((_below(weights, prefix) for prefix in PREFIXES), key=lambda each: len(_fitting(each, wanted)))
+    fitting = _fitting(found, wanted)
     missing, left = [name for name in wanted if name not in fitting], [name for name in found if name not in fitting]
-    if not fitting:
+    if not any(value.is_floating_point() for value in fitting.values()):  # counters of batches fit any batch norm
         raise ConfigError(
-            f"nothing of {path} fits the backbone: it holds {_some(found)}, where {_some(wanted)} are wanted; set "
+            f"nothing of {path} fits the backbone: it holds {_some(weights)}, where {_some(wanted)} are wanted; set "
             "backbone and backbone.name to the network it was made with, or another backbone.init"
         )
     backbone.load_state_dict(fitting, strict=False)
     log.info("backbone: %d of %d tensors start from %s", len(fitting), len(wanted), path)
+    if adapted := [name for name, value in fitting.items() if value.shape != found[name].shape]:
+        log.info("backbone: the input channels of %s are summed or shared out, 1 for 3 or 3 for 1", _some(adapted))
     if missing:
         log.warning("backbone: %s do not start from %s, which has %s besides", _some(missing), path, _some(left))
 
@@ -67,16 +74,24 @@ def _read(path: Path) -> Any:
         raise ValueError(str(error)) from None
 
 
-def _of_backbone(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the backbone's tensors under its own names."""
-    ours = {name.removeprefix(AVERAGE): value for name, value in tensors.items() if name.startswith(AVERAGE)}
-    return ours or {_bare(name): value for name, value in tensors.items()}
+def _below(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
 
 
-def _bare(name: str) -> str:
-    while prefix := next((prefix for prefix in PREFIXES if name.startswith(prefix)), ""):
-        name = name.removeprefix(prefix)
-    return name
+def _fitting(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights that `wanted` has by name and, with input channels adapted, by shape."""
+    named = {name: with_channels(weights[name], like) for name, like in wanted.items() if name in weights}
+    return {name: value for name, value in named.items() if value.shape == wanted[name].shape}
+
+
+def with_channels(kernel: Tensor, like: Tensor) -> Tensor:
+    """Return a convolution kernel of 1 or 3 input channels with as many as `like`, any other tensor as it is.
+
+    Summed over three channels, or divided by three, it responds to a grey face as before.
+    """
+    if kernel.ndim != 4 or like.ndim != 4 or {kernel.shape[1], like.shape[1]} != {1, 3}:
+        return kernel
+    return (kernel.sum(1, keepdim=True) / like.shape[1]).expand(-1, like.shape[1], -1, -1)
 
 
 def _some(names: Any) -> str:

@@ -23,12 +23,22 @@ class FaceModel(nn.Module):
         super().__init__()
         self.normalize = Normalize(mean, std, channels_last=True)
         self.backbone = backbone.to(memory_format=torch.channels_last)
-        self.head = head(features=backbone.num_features, classes=classes)
+        self.num_features: int = backbone.num_features  # type: ignore[assignment]
+        self.head = head(features=self.num_features, classes=classes)
 
-    def freeze_projector(self) -> None:
-        """Take the projector out of training, for runs in which no loss reads embeddings."""
-        if hasattr(self.head, "projector"):
-            self.head.projector.requires_grad_(False)
+    def freeze_unread(self, logits: bool, embeddings: bool) -> None:
+        """Take out of training what only leads to outputs that no loss reads: the classifier, the projector."""
+        for read, name in ((logits, "classifier"), (embeddings, "projector")):
+            if not read and hasattr(self.head, name):
+                getattr(self.head, name).requires_grad_(False)
+
+    @torch.no_grad()
+    def embedding_width(self) -> int:
+        """Return how many numbers an embedding has."""
+        training = self.head.training
+        output: Output = self.head.eval()(torch.zeros(1, self.num_features))
+        self.head.train(training)
+        return output.embeddings.shape[1]
 
     def forward(self, images: Tensor) -> Output:
         output: Output = self.head(self.backbone(self.normalize(images)))

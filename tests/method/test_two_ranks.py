@@ -10,6 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from fer_ssl import dist
 from fer_ssl.method.functional import info_nce
+from fer_ssl.method.losses.queue import Queue
 from fer_ssl.method.thresholds import (
     AdaMatchThreshold,
     DynamicThreshold,
@@ -32,8 +33,9 @@ def contrast(mask: list[bool], grouped: bool) -> dict[str, Tensor]:
     torch.manual_seed(0)
     net, faces = nn.Linear(5, 8), torch.randn(2, ROWS, 5)
     groups = share(torch.arange(ROWS) % 3) if grouped else None
+    people = share(torch.arange(ROWS) % 5) if grouped else None
     view_a, view_b = (F.normalize(net(share(view))) for view in faces)
-    loss = info_nce(view_a, view_b, share(torch.tensor(mask)), 0.2, groups)
+    loss = info_nce(view_a, view_b, share(torch.tensor(mask)), 0.2, groups, people)
     loss.backward()
     averaged = dist.all_reduce_sum(net.weight.grad) / dist.world_size()  # what DistributedDataParallel does
     return {"loss": loss.detach(), "gradient": averaged}
@@ -60,9 +62,18 @@ def states() -> dict[str, dict[str, Tensor]]:
     return {name: dict(rule.state_dict()) for name, rule in rules.items()}
 
 
+def queued() -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    queue = Queue(size=24, width=4, groups=2)
+    for _ in range(STEPS):
+        keys, groups, present = torch.randn(ROWS, 4), torch.randint(0, 9, (ROWS, 2)), torch.rand(ROWS) > 0.5
+        queue.push(share(keys), share(groups), share(present))
+    return dict(queue.state_dict())
+
+
 def everything() -> dict[str, Any]:
     cases = {f"{name}-{grouped}": contrast(mask, grouped) for name, mask in MASKS.items() for grouped in (False, True)}
-    return {"contrast": cases, "states": states()}
+    return {"contrast": cases, "states": states(), "queued": queued()}
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +98,10 @@ def test_threshold_state_equals_one_rank(name: str, ranks: list[dict[str, Any]])
     for rank in ranks:
         for key, value in expected.items():
             torch.testing.assert_close(rank["states"][name][key], value, atol=1e-6, rtol=1e-5, msg=key)
+
+
+def test_the_queue_equals_that_of_one_rank(ranks: list[dict[str, Any]]) -> None:
+    expected = queued()
+    assert expected["pointer"] == STEPS * ROWS % 24
+    for rank in ranks:
+        assert all(torch.equal(rank["queued"][key], value) for key, value in expected.items())

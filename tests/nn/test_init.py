@@ -9,10 +9,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn.functional import conv2d
 
 from fer_ssl.errors import ConfigError
 from fer_ssl.nn.backbones import SmallConvNet, timm_backbone
-from fer_ssl.nn.init import start_from
+from fer_ssl.nn.init import start_from, with_channels
 
 WIDTHS = (4, 4, 4, 4, 4, 8)
 
@@ -40,6 +41,7 @@ LAYOUTS: dict[str, Any] = {
     "parallel": {"state_dict": prefixed("module."), "epoch": 3},
     "encoder": {"model": prefixed("encoder.")},
     "nested": prefixed("model.backbone."),
+    "contrasted": {"state_dict": prefixed("module.encoder_q.") | {"module.queue": torch.zeros(3)}},
     "ours": {
         "state_dict": prefixed("teacher.average.backbone.")
         | {f"model.backbone.{name}": value + 1 for name, value in trained().items()},
@@ -72,7 +74,7 @@ def test_resnet18_of_torchvision_fits_timm(tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    weights = trained() | {"0.weight": torch.zeros(4, 1, 3, 3), "fc.weight": torch.zeros(7, 8)}
+    weights = trained() | {"0.weight": torch.zeros(4, 3, 5, 5), "fc.weight": torch.zeros(7, 8)}
     torch.save(weights, tmp_path / "weights.pt")
     backbone = fresh()
     before = backbone.state_dict()["0.weight"].clone()
@@ -82,6 +84,46 @@ def test_what_does_not_fit_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixt
     assert "0.weight do not start from" in caplog.text
     assert "fc.weight" in caplog.text
     assert torch.equal(backbone.state_dict()["0.weight"], before)
+
+
+def test_grey_kernels_serve_coloured_faces_and_the_other_way_round() -> None:
+    grey, kernel = torch.randn(2, 1, 8, 8), torch.randn(4, 3, 3, 3)
+    single = with_channels(kernel, torch.zeros(4, 1, 3, 3))
+    again = with_channels(single, kernel)
+    assert (single.shape, again.shape) == ((4, 1, 3, 3), (4, 3, 3, 3))
+    expected = conv2d(grey.expand(-1, 3, -1, -1), kernel)
+    torch.testing.assert_close(conv2d(grey, single), expected)
+    torch.testing.assert_close(conv2d(grey.expand(-1, 3, -1, -1), again), expected)
+    depthwise = torch.randn(4, 1, 3, 3)
+    assert with_channels(depthwise, depthwise) is depthwise
+
+
+def test_a_grey_network_starts_a_coloured_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    torch.save(trained() | {"0.weight": torch.ones(4, 1, 3, 3)}, tmp_path / "weights.pt")
+    with caplog.at_level(logging.INFO):
+        backbone = SmallConvNet(WIDTHS, init=str(tmp_path / "weights.pt"))
+    assert torch.allclose(backbone.state_dict()["0.weight"], torch.full((4, 3, 3, 3), 1 / 3))
+    assert "the input channels of 0.weight are summed or shared out" in caplog.text
+
+
+def test_the_same_layers_of_other_widths_are_an_error(tmp_path: Path) -> None:
+    torch.save(SmallConvNet((5, 5, 5, 5, 5, 9)).state_dict(), tmp_path / "weights.pt")
+    with pytest.raises(ConfigError, match=r"nothing of .* fits"):
+        start_from(fresh(), tmp_path / "weights.pt")
+
+
+@pytest.mark.parametrize("error", [OSError("no route\nto host"), RuntimeError("no route"), ValueError("no route")])
+def test_pretrained_weights_out_of_reach_are_told_in_a_sentence(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def offline(*_: Any, **__: Any) -> nn.Module:
+        raise error
+
+    monkeypatch.setattr("timm.create_model", offline)
+    with pytest.raises(ConfigError, match=r"weights of 'resnet18' cannot be had \(no route\); go online .*init="):
+        timm_backbone("resnet18", pretrained=True)
+    with pytest.raises(type(error)):
+        timm_backbone("resnet18")
 
 
 def test_weights_of_another_network_are_an_error(tmp_path: Path) -> None:

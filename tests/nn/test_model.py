@@ -33,7 +33,7 @@ def test_the_normalized_head_classifies_its_embeddings() -> None:
 
 def test_a_frozen_projector_gets_no_gradient() -> None:
     model = FaceModel(timm_backbone("test_resnet"), LinearHead, classes=5)
-    model.freeze_projector()
+    model.freeze_unread(logits=True, embeddings=False)
     assert {name for name, p in model.named_parameters() if not p.requires_grad} == {
         f"head.projector.{layer}.{kind}" for layer in (0, 2) for kind in ("weight", "bias")
     }

@@ -14,12 +14,13 @@ class Term(nn.Module):
     """One term of the training loss, counted `weight` times.
 
     `student_views` and `teacher_views` name the views it reads of a step: `labeled`, `strong`, `weak`, `weak2`;
-    `uses_embeddings` says whether it reads embeddings besides logits, `uses_pseudo_labels` whether it reads what the
-    teacher says of unlabeled faces or which of it is trusted; where no term does, the teacher is not asked.
+    `uses_logits` and `uses_embeddings` say which outputs of the student it reads, `uses_pseudo_labels` whether it reads
+    pseudo-labels, targets or the gate; where no term does, there are none.
     """
 
     student_views: frozenset[str] = frozenset()
     teacher_views: frozenset[str] = frozenset()
+    uses_logits: bool = True
     uses_embeddings: bool = False
     uses_pseudo_labels: bool = True
 

@@ -1,17 +1,20 @@
 """Contrast between the faces that the threshold left out."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from fer_ssl.errors import ConfigError
-from fer_ssl.method.choices import Source, require_choice
+from fer_ssl.method.choices import UNLABELED_VIEWS, Source, require_choice
 from fer_ssl.method.functional import info_nce
 from fer_ssl.method.losses.base import Term, require
+from fer_ssl.method.losses.queue import Queue
 from fer_ssl.types import Output, Step
 
-UNLABELED_VIEWS = ("strong", "weak", "weak2")
+SameIdentity = Literal["negative", "exclude", "positive"]
+NAMELESS = "set loss.infonce.same_identity=negative, or unlabeled to a pool that names people"
 
 
 class InfoNCE(Term):
@@ -19,9 +22,13 @@ class InfoNCE(Term):
 
     The first of `views` is the student's; the second is the student's too, or the teacher's without gradient when
     `against` is `teacher`. `uncertain_only` takes faces whose keep is 0, else all. `drop_agreeing` spares negatives
-    with the same pseudo-label, which are likely of the same class. Raises ConfigError for an unknown choice.
+    with the same pseudo-label, which are likely of the same class. Other faces of the same person are negatives like
+    all, or left out, or positives, as `same_identity` says. A `queue` keeps that many embeddings of the teacher as
+    further negatives (MoCo); `width`, of an embedding, is passed by the program. Raises ConfigError for an unknown
+    choice and for a queue that has no teacher or would hold positives.
     """
 
+    uses_logits = False
     uses_embeddings = True
 
     def __init__(
@@ -32,15 +39,21 @@ class InfoNCE(Term):
         against: Source = "student",
         uncertain_only: bool = True,
         drop_agreeing: bool = False,
+        same_identity: SameIdentity = "negative",
+        queue: int = 0,
+        width: int | None = None,
     ) -> None:
         super().__init__(weight)
         require_choice("loss.infonce.against", against, ("student", "teacher"))
+        require_choice("loss.infonce.same_identity", same_identity, ("negative", "exclude", "positive"))
         self.first, self.second = _two(views, against)
         self.temperature = temperature
         self.against = against
         self.uncertain_only = uncertain_only
         self.drop_agreeing = drop_agreeing
-        self.uses_pseudo_labels = uncertain_only or drop_agreeing or against == "teacher"
+        self.same_identity = same_identity
+        self.queue = _queue(queue, width, against, same_identity, drop_agreeing + (same_identity == "exclude"))
+        self.uses_pseudo_labels = uncertain_only or drop_agreeing
         self.student_views = frozenset({self.first} if against == "teacher" else {self.first, self.second})
         self.teacher_views = frozenset({self.second} if against == "teacher" else {})
 
@@ -48,7 +61,13 @@ class InfoNCE(Term):
         """Return the mean over both views of the faces that take part; 0 when fewer than two do."""
         view_a = step.student[self.first].embeddings
         view_b = self._other(step).embeddings
-        return info_nce(view_a, view_b, self._mask(step, view_a), self.temperature, self._groups(step))
+        mask, groups = self._mask(step, view_a), self._groups(step)
+        people = self._identities(step) if self.same_identity == "positive" else None
+        negatives = None if self.queue is None else self.queue.negatives()
+        loss = info_nce(view_a, view_b, mask, self.temperature, groups, people, negatives)
+        if self.queue is not None:
+            self.queue.push(view_b, groups, mask)
+        return loss
 
     def _other(self, step: Step) -> Output:
         return (step.teacher if self.against == "teacher" else step.student)[self.second]
@@ -59,9 +78,29 @@ class InfoNCE(Term):
         return torch.ones(len(rows), dtype=torch.bool, device=rows.device)
 
     def _groups(self, step: Step) -> Tensor | None:
-        if not self.drop_agreeing:
-            return None
-        return require(step.pseudo_labels, self, "pseudo-labels", "set loss.infonce.drop_agreeing=false")
+        """Return int64 [B, G]: faces that share one of G numbers are no negatives of each other."""
+        groups = []
+        if self.drop_agreeing:
+            groups.append(require(step.pseudo_labels, self, "pseudo-labels", "set loss.infonce.drop_agreeing=false"))
+        if self.same_identity == "exclude":
+            groups.append(self._identities(step))
+        return torch.stack(groups, 1) if groups else None
+
+    def _identities(self, step: Step) -> Tensor:
+        return require(step.identities, self, "the people of the pool", NAMELESS)
+
+
+def _queue(size: int, width: int | None, against: str, same_identity: str, groups: int) -> Queue | None:
+    if not size:
+        return None
+    if against != "teacher" or same_identity == "positive":
+        raise ConfigError(
+            "a queue holds negatives that the teacher embedded; set loss.infonce.against=teacher and "
+            "loss.infonce.same_identity=exclude or negative, or loss.infonce.queue=0"
+        )
+    if width is None:
+        raise ConfigError("a queue needs the width of embeddings; set loss.infonce.width=<numbers of an embedding>")
+    return Queue(size, width, groups)
 
 
 def _two(views: Sequence[str], against: str) -> tuple[str, str]:

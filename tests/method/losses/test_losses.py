@@ -100,6 +100,87 @@ def test_info_nce_spares_negatives_that_agree(step: Step) -> None:
     assert torch.equal(InfoNCE(drop_agreeing=True)(apart), InfoNCE()(apart))
 
 
+def naive_contrast(step: Step, same: Tensor, positives: bool, queue: list[tuple[Tensor, int]]) -> Tensor:
+    """InfoNCE face by face, straight from its definition; `same` says who shares an identity."""
+    views = [step.student["strong"].embeddings, step.teacher["weak"].embeddings]
+    losses = []
+    for view in (0, 1):
+        for row in range(ROWS):
+            anchor = views[view][row]
+            own, others = anchor @ views[1 - view][row] / 0.07, []
+            pulled = [own]
+            for other_view in (0, 1):
+                for other in range(ROWS):
+                    similarity = anchor @ views[other_view][other] / 0.07
+                    if other != row and (positives or not same[row, other]):
+                        others.append(similarity)
+                    if other != row and positives and same[row, other]:
+                        pulled.append(similarity)
+            others += [anchor @ key / 0.07 for key, person in queue if person != int(step.identities[row])]
+            losses.append(torch.stack([own, *others]).logsumexp(0) - torch.stack(pulled).mean())
+    return torch.stack(losses).mean()
+
+
+@pytest.mark.parametrize("same_identity", ["exclude", "positive"])
+def test_faces_of_one_person_are_left_out_or_pulled_together(same_identity: str, step: Step) -> None:
+    people = torch.tensor([0, 1, 0, 2, 1, 0])
+    step = replace(step, identities=people)
+    term = InfoNCE(against="teacher", uncertain_only=False, same_identity=same_identity)
+    expected = naive_contrast(step, people[:, None] == people, same_identity == "positive", [])
+    torch.testing.assert_close(term(step), expected)
+    strangers = replace(step, identities=torch.arange(ROWS))
+    torch.testing.assert_close(term(strangers), InfoNCE(against="teacher", uncertain_only=False)(step))
+
+
+def test_a_person_and_a_pseudo_label_may_be_spared_together(step: Step) -> None:
+    both = InfoNCE(uncertain_only=False, drop_agreeing=True, same_identity="exclude")
+    step = replace(step, identities=torch.zeros(ROWS, dtype=torch.int64), pseudo_labels=torch.arange(ROWS))
+    assert both(step).item() == 0.0
+    step = replace(step, identities=torch.arange(ROWS), pseudo_labels=torch.zeros(ROWS, dtype=torch.int64))
+    assert both(step).item() == 0.0
+
+
+def test_a_queue_adds_the_keys_of_earlier_batches(step: Step) -> None:
+    term = InfoNCE(against="teacher", uncertain_only=False, same_identity="exclude", queue=8, width=CLASSES)
+    kept: list[tuple[Tensor, int]] = []
+    for number in range(4):  # 24 keys go through 8 places
+        people = torch.tensor([0, 1, 2, 0, 3, 4]) + number % 2
+        seen = replace(step, identities=people, teacher={"weak": output(20 + number, grad=False)})
+        expected = naive_contrast(seen, people[:, None] == people, False, kept)
+        torch.testing.assert_close(term(seen), expected)
+        kept = (kept + list(zip(seen.teacher["weak"].embeddings, people.tolist(), strict=True)))[-8:]
+    resumed = InfoNCE(against="teacher", uncertain_only=False, same_identity="exclude", queue=8, width=CLASSES)
+    resumed.load_state_dict(term.state_dict())
+    assert torch.equal(resumed(seen), term(seen))
+
+
+def test_a_queue_smaller_than_a_batch_keeps_its_last_keys(step: Step) -> None:
+    term = InfoNCE(against="teacher", uncertain_only=False, queue=4, width=CLASSES)
+    for _ in range(3):
+        term(step).backward(retain_graph=True)
+    rows = {tuple(row) for row in term.queue.keys.tolist()}
+    assert rows == {tuple(row) for row in step.teacher["weak"].embeddings[-4:].tolist()}
+
+
+def test_faces_that_took_no_part_are_no_negatives_later(step: Step) -> None:
+    term = InfoNCE(against="teacher", queue=12, width=CLASSES)
+    alone = term(step)
+    torch.testing.assert_close(alone, InfoNCE(against="teacher")(step))
+    assert torch.equal(term.queue.present[:ROWS], step.gate.keep == 0)
+    uncertain = torch.tensor([1, 2, 4])
+    a, b = step.student["strong"].embeddings[uncertain], step.teacher["weak"].embeddings[uncertain]
+    anchors = torch.cat([a, b])
+    similarity = (anchors @ torch.cat([anchors, b]).T / 0.07).masked_fill(torch.eye(6, 9, dtype=torch.bool), -torch.inf)
+    expected = (similarity.logsumexp(1) - (a * b).sum(1).repeat(2) / 0.07).mean()
+    torch.testing.assert_close(term(step), expected)
+
+
+@pytest.mark.parametrize("options", [{"against": "student"}, {"against": "teacher", "same_identity": "positive"}])
+def test_a_queue_needs_a_teacher_and_holds_no_positives(options: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match=r"set loss\.infonce\.against=teacher .* loss\.infonce\.queue=0"):
+        InfoNCE(queue=8, width=4, **options)
+
+
 @pytest.mark.parametrize("views", [("strong",), ("weak", "weak"), ("labeled", "weak")])
 def test_info_nce_needs_two_unlabeled_views(views: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError, match=r"loss\.infonce\.views"):
