@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: install demo test test-real lint bench clean
+.PHONY: install demo test test-real lint bench bench-compare clean
 
 install: $(READY)
 
@@ -28,9 +28,13 @@ lint: install
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 
+# make bench [ONLY="step views"] [DATA=<fer2013>]: figures into docs/.   make bench-compare A=a.json B=b.json
 bench: install
-	$(BIN)/python benchmarks/step.py --markdown docs/benchmarks.md
-	$(BIN)/python benchmarks/views.py
+	THP_MEM_ALLOC_ENABLE=1 $(BIN)/python benchmarks/bench.py --json docs/benchmarks.json --markdown docs/benchmarks.md \
+		$(if $(ONLY),--only $(ONLY)) $(if $(DATA),--data $(DATA))
+
+bench-compare: install
+	$(BIN)/python benchmarks/compare.py $(A) $(B)
 
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache
