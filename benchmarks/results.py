@@ -101,7 +101,9 @@ def main() -> None:
     parser.add_argument("suite", choices=["synthetic", "p1", "table"])
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("FER_SSL_REAL_DATA", "../shared/data")))
     parser.add_argument("--workers", type=int, default=2, help="runs at a time, sharing the cores")
-    parser.add_argument("--threads", type=int, help="threads of a run; by default the cores are divided over the workers")
+    parser.add_argument(
+        "--threads", type=int, help="threads of a run; by default the cores are divided over the workers"
+    )
     parser.add_argument("--only", nargs="+", help="methods to run, in this order")
     parser.add_argument("--budgets", nargs="+", type=int, default=[25, 100], help="labels per class")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])

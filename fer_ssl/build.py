@@ -7,9 +7,11 @@ from typing import Any, cast
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from lightning import Trainer
+from lightning import Callback, Trainer
 from omegaconf import DictConfig, OmegaConf
 
+from fer_ssl.callbacks.cuda_graphs import StepMarks
+from fer_ssl.compiling import compile_parts
 from fer_ssl.data.decode import Decoder
 from fer_ssl.data.module import FaceData
 from fer_ssl.data.splits import SplitPlan
@@ -82,7 +84,7 @@ def build_module(cfg: DictConfig, space: LabelSpace, pool_size: int = 0) -> Semi
     """Return the module with all its parts, seeded so that equal configurations start from equal weights."""
     torch.manual_seed(cfg.seed)
     sizes = {"classes": len(space)} | ({"pool_size": pool_size} if "pool_size" in cfg.threshold else {})
-    return SemiSupervised(
+    module = SemiSupervised(
         model=build_model(cfg, len(space)),
         teacher=make(cfg.teacher, _partial_=True),
         target=make(cfg.target),
@@ -98,6 +100,9 @@ def build_module(cfg: DictConfig, space: LabelSpace, pool_size: int = 0) -> Semi
         one_pass=cfg.one_pass,
         config=plain(cfg),
     )
+    if cfg.compile:
+        compile_parts(module, cfg.compile_mode)
+    return module
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
@@ -115,13 +120,19 @@ def precision(asked: str, accelerator: str) -> str:
     return "bf16-mixed" if fast else "32-true"
 
 
+def build_callbacks(cfg: DictConfig) -> list[Callback]:
+    """Return the callbacks of the configuration, and what compiled networks need beside them."""
+    marks = [StepMarks()] if cfg.compile and cfg.compile_mode != "default" else []
+    return [*(make(callback) for callback in cfg.callback.values()), *marks]
+
+
 def build_trainer(cfg: DictConfig, run_dir: Path) -> Trainer:
     """Return the Lightning trainer with its loggers and callbacks."""
     trainer: Trainer = make(
         cfg.trainer,
         precision=precision(cfg.trainer.precision, cfg.trainer.accelerator),
         logger=[HistoryLogger(str(run_dir)), *(make(cfg.logger[name]) for name in cfg.logger if name != "csv")],
-        callbacks=[make(callback) for callback in cfg.callback.values()],
+        callbacks=build_callbacks(cfg),
         default_root_dir=str(run_dir),
         enable_model_summary=False,
         num_sanity_val_steps=0,

@@ -6,6 +6,8 @@ from omegaconf import DictConfig
 
 from fer_ssl.errors import ConfigError
 
+MODES = ("default", "reduce-overhead", "max-autotune")  # of compile_mode
+
 
 def check(cfg: DictConfig) -> None:
     """Raise ConfigError, naming the override to type, for parts that cannot work together."""
@@ -13,6 +15,8 @@ def check(cfg: DictConfig) -> None:
     _pool_matches_terms(cfg)
     _roots_are_given(cfg)
     _heldout_exists(cfg)
+    if cfg.compile_mode not in MODES:
+        raise ConfigError(f"compile_mode={cfg.compile_mode} is none of {', '.join(MODES)}; set compile_mode=default")
     if cfg.trainer.max_steps < 1:
         raise ConfigError(f"trainer.max_steps={cfg.trainer.max_steps} trains nothing; set trainer.max_steps=1000")
 

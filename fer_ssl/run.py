@@ -105,6 +105,7 @@ def _require_fit(path: Path, module: SemiSupervised) -> None:
 
 
 def _finish(trainer: Trainer, module: SemiSupervised, data: FaceData, run_dir: Path) -> dict[str, Any]:
+    module.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU by now
     scored = _score_splits(module, data)
     results = summarise(trainer, data, scored)
     for split, result in scored.items():

@@ -8,8 +8,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from fer_ssl.data.images import ResidentImages
+from fer_ssl.data.placing import ahead
 from fer_ssl.data.samplers import Sampler
 from fer_ssl.types import Batch, EvalBatch, Faces
+
+CPU = torch.device("cpu")
 
 
 class _Reader(Dataset[Tensor]):
@@ -57,7 +60,7 @@ class TrainLoader:
     """One epoch of training batches, from wherever the run stands.
 
     Iterating again continues; `seek` moves to a saved position. A batch carries its position, so whoever consumes it
-    knows how far the run has come, whatever is read ahead.
+    knows how far the run has come, whatever is read ahead. For a CUDA `device`, batches are sent there ahead.
     """
 
     def __init__(
@@ -68,11 +71,13 @@ class TrainLoader:
         pool_sampler: Sampler | None,
         epoch_steps: int,
         workers: int,
+        device: torch.device = CPU,
     ) -> None:
         self.labeled, self.labeled_sampler = labeled, labeled_sampler
         self.pool, self.pool_sampler = pool, pool_sampler
         self.epoch_steps = epoch_steps
         self.workers = workers
+        self.device = device
         self.position = 0
         self._batches: Iterator[Batch] | None = None
 
@@ -85,7 +90,8 @@ class TrainLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         if self._batches is None:
-            self._batches = self._endless(self.position)
+            batches = self._endless(self.position)
+            self._batches = ahead(batches, self.device) if self.device.type == "cuda" else batches
         for _ in range(self.epoch_steps):
             yield next(self._batches)
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -114,6 +114,7 @@ class StrongView(nn.Module):
         self.cutout, self.fill, self.interpolation = cutout, fill, interpolation
         self.enhance, self.rotate, self.shear, self.translate = enhance, rotate, shear, translate
         self.scale, self.posterize = scale, posterize
+        self._apply_plan = apply_plan
         self._check()
 
     def forward(self, images: Tensor, generator: torch.Generator, first: int = 0, total: int | None = None) -> Tensor:
@@ -124,7 +125,11 @@ class StrongView(nn.Module):
         plan = self.draw(images, generator, first, total)
         size = piece_size(images)
         pieces = zip(images.split(size), plan.split(size), strict=True)
-        return torch.cat([apply_plan(faces, part, self.interpolation, self.fill) for faces, part in pieces])
+        return torch.cat([self._apply_plan(faces, part, self.interpolation, self.fill) for faces, part in pieces])
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile what is computed; the drawing stays as it is, because a generator breaks a graph."""
+        self._apply_plan = torch.compile(apply_plan, *args, **kwargs)
 
     def draw(self, images: Tensor, generator: torch.Generator, first: int = 0, total: int | None = None) -> StrongPlan:
         """Draw what `forward` applies, on the device of `images`."""
