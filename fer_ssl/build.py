@@ -133,6 +133,7 @@ def build_trainer(cfg: DictConfig, run_dir: Path) -> Trainer:
         precision=precision(cfg.trainer.precision, cfg.trainer.accelerator),
         logger=[HistoryLogger(str(run_dir)), *(make(cfg.logger[name]) for name in cfg.logger if name != "csv")],
         callbacks=build_callbacks(cfg),
+        profiler=make(cfg.profiler),
         default_root_dir=str(run_dir),
         enable_model_summary=False,
         num_sanity_val_steps=0,

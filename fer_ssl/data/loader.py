@@ -1,5 +1,6 @@
 """Batches by position: resident faces are indexed, streamed ones are decoded by workers."""
 
+import time
 from collections.abc import Iterator
 from itertools import count
 
@@ -79,6 +80,7 @@ class TrainLoader:
         self.workers = workers
         self.device = device
         self.position = 0
+        self.waited = 0.0  # seconds, for batches so far
         self._batches: Iterator[Batch] | None = None
 
     def __len__(self) -> int:
@@ -93,7 +95,10 @@ class TrainLoader:
             batches = self._endless(self.position)
             self._batches = ahead(batches, self.device) if self.device.type == "cuda" else batches
         for _ in range(self.epoch_steps):
-            yield next(self._batches)
+            asked = time.perf_counter()
+            batch = next(self._batches)
+            self.waited += time.perf_counter() - asked
+            yield batch
 
     def _endless(self, start: int) -> Iterator[Batch]:
         labeled = stream(self.labeled, self.labeled_sampler, start, self.workers)
