@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import torch
 from lightning.pytorch.profilers import Profiler
-from torch.autograd import DeviceType
+from torch._C._autograd import DeviceType
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile, record_function, schedule
 
@@ -121,7 +121,7 @@ class StepProfiler(Profiler):
             self._profile = None
             if not self.written:
                 log.warning(
-                    "training ended before a step was profiled; set profiler.warmup=0 or more trainer.max_steps"
+                    "training ended before its steps were profiled; set profiler.warmup=0, or raise trainer.max_steps"
                 )
         super().teardown(stage)
 

@@ -82,7 +82,7 @@ class Telemetry(Callback):
         row = module.tally.flush()
         self._pause_clock()
         self._resume_clock()
-        self.waited = trainer.train_dataloader.waited
+        self.waited = trainer.train_dataloader.waited  # type: ignore[union-attr]
         row |= {"lr": trainer.optimizers[0].param_groups[0]["lr"]}
         row |= {"images_per_second": self.images_per_second, "data_wait": self.data_wait}
         row |= self.flops.row(self.steps / self.seconds, device_name(module.device))
