@@ -76,8 +76,12 @@ def apply_plan(images: Tensor, plan: StrongPlan, interpolation: Interpolation, f
     """
     faces = apply_tones(images, plan.tones)
     faces = sharpen_(saturate_(faces, plan.saturation), plan.sharpness)
-    views = sample(faces, plan.matrix, interpolation).add_(0.5).to(torch.uint8)
-    return cut_out_(views, plan.hole, fill)
+    return cut_out_(to_levels(sample(faces, plan.matrix, interpolation)), plan.hole, fill)
+
+
+def to_levels(images: Tensor) -> Tensor:
+    """Round float `images` in [0, 255] to uint8; by way of int16, because float to uint8 is not vectorised on a CPU."""
+    return images.add_(0.5).to(torch.int16).to(torch.uint8)
 
 
 class StrongView(nn.Module):
