@@ -28,11 +28,13 @@ lint: install
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 
+# make bench [ONLY="step views"] [DATA=<fer2013>]: figures into docs/.   make bench-compare A=a.json B=b.json
 bench: install
-	THP_MEM_ALLOC_ENABLE=1 $(BIN)/python benchmarks/suite.py
+	THP_MEM_ALLOC_ENABLE=1 $(BIN)/python benchmarks/bench.py --json docs/benchmarks.json --markdown docs/benchmarks.md \
+		$(if $(ONLY),--only $(ONLY)) $(if $(DATA),--data $(DATA))
 
 bench-compare: install
-	$(BIN)/python benchmarks/suite.py --compare $(BEFORE) $(AFTER)
+	$(BIN)/python benchmarks/compare.py $(A) $(B)
 
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache

@@ -7,9 +7,11 @@ from typing import Any, cast
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from lightning import Trainer
+from lightning import Callback, Trainer
 from omegaconf import DictConfig, OmegaConf
 
+from fer_ssl.callbacks.cuda_graphs import StepMarks
+from fer_ssl.compiling import GRAPH_MODES
 from fer_ssl.data.decode import Decoder
 from fer_ssl.data.module import FaceData
 from fer_ssl.data.splits import SplitPlan
@@ -126,13 +128,20 @@ def precision(asked: str, accelerator: str) -> str:
     return "bf16-mixed" if fast else "32-true"
 
 
+def build_callbacks(cfg: DictConfig) -> list[Callback]:
+    """Return the callbacks of the configuration, and what compiled networks need beside them."""
+    marks = [StepMarks()] if cfg.compile in GRAPH_MODES else []
+    return [*(make(callback) for callback in cfg.callback.values()), *marks]
+
+
 def build_trainer(cfg: DictConfig, run_dir: Path) -> Trainer:
     """Return the Lightning trainer with its loggers and callbacks."""
     trainer: Trainer = make(
         cfg.trainer,
         precision=precision(cfg.trainer.precision, cfg.trainer.accelerator),
         logger=[HistoryLogger(str(run_dir)), *(make(cfg.logger[name]) for name in cfg.logger if name != "csv")],
-        callbacks=[make(callback) for callback in cfg.callback.values()],
+        callbacks=build_callbacks(cfg),
+        profiler=make(cfg.profiler),
         default_root_dir=str(run_dir),
         enable_model_summary=False,
         num_sanity_val_steps=0,

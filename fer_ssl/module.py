@@ -10,6 +10,7 @@ from lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torch.profiler import record_function
 
 from fer_ssl.data.module import FaceData
 from fer_ssl.method.losses import Term
@@ -73,6 +74,7 @@ class SemiSupervised(LightningModule):
         self.tally = Tally(tuple(terms), space.classes)
         self.metrics = ExpressionMetrics(len(space))
 
+    @record_function("loss")
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images = self.draw_views(batch)
         student = self.run_student(images)
@@ -82,17 +84,14 @@ class SemiSupervised(LightningModule):
         self.tally.add(torch.stack([total, *losses]).detach(), step, batch.truth)
         return total
 
-    def compile_parts(self, mode: str, backend: str = "inductor") -> None:
-        """Compile student, teacher and views in place: names in checkpoints stay as they are."""
-        for part in (self.model, self.teacher.average, *set(self.views.kinds.values())):
-            part.compile(mode=mode, backend=backend)
-
+    @record_function("views")
     def draw_views(self, batch: Batch) -> dict[str, Tensor]:
         """Return the images [B, channels, H, W] of every view that a part asks for."""
         sources = {"labeled": batch.labeled} | ({} if batch.unlabeled is None else {"unlabeled": batch.unlabeled})
         names = self.student_views | self.teacher_views
         return self.views.draw(sources, names, (self.seed, batch.position), self.global_rank, self.trainer.world_size)
 
+    @record_function("student")
     def run_student(self, images: Mapping[str, Tensor]) -> Outputs:
         """Return the student's outputs with gradient, by view."""
         names = [name for name in ("weak", "weak2", "labeled", "strong") if name in self.student_views]
@@ -100,6 +99,7 @@ class SemiSupervised(LightningModule):
             return forward_views(self.model, {name: images[name] for name in names})
         return {name: self.model(images[name]) for name in names}
 
+    @record_function("pseudo-label")
     def pseudo_label(self, batch: Batch, images: Mapping[str, Tensor], student: Outputs) -> Step:
         """Return the step: what the teacher says of the unlabeled faces and which of it is trusted."""
         teacher = self.run_teacher(images, student)
@@ -114,6 +114,7 @@ class SemiSupervised(LightningModule):
         pseudo_labels, targets = self.target(self.threshold.align(probs))
         return replace(known, probs=probs, pseudo_labels=pseudo_labels, targets=targets, gate=gate)
 
+    @record_function("teacher")
     @torch.no_grad()
     def run_teacher(self, images: Mapping[str, Tensor], student: Outputs) -> Outputs:
         """Return the outputs that pseudo-labels come from, by view, without gradient."""
@@ -123,10 +124,16 @@ class SemiSupervised(LightningModule):
         unseen = {name: images[name] for name in sorted(names - seen.keys())}
         return seen | forward_views(partial(self.teacher, self.model), unseen)
 
+    @record_function("backward")
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        super().backward(loss, *args, **kwargs)
+
+    @record_function("optimizer")
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         # Not on_train_batch_end: callbacks run before the module there, so a checkpoint would hold a stale teacher.
         super().optimizer_step(*args, **kwargs)
-        self.teacher.update(self.model)
+        with record_function("average"):
+            self.teacher.update(self.model)
         if self.asks_teacher and (self.global_step + 1) % self.epoch_steps == 0:
             self.end_threshold_epoch()
 

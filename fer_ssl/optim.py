@@ -22,7 +22,10 @@ def build_optimizer(
     model: nn.Module, optimizer: Callable[[Iterable[dict[str, Any]]], Optimizer], weight_decay: float
 ) -> Optimizer:
     """Return the optimizer over `model`'s groups."""
-    return optimizer(decay_groups(model, weight_decay))
+    built = optimizer(decay_groups(model, weight_decay))
+    # A fused one offers to unscale gradients inside its step; Lightning then refuses to clip them, scaled or not.
+    built._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+    return built
 
 
 def cosine(optimizer: Optimizer, steps: int, warmup_steps: int = 0, cycles: float = 7 / 16) -> LambdaLR:

@@ -24,6 +24,7 @@ from fer_ssl.checkpoints import (
     require_space,
 )
 from fer_ssl.claim import claimed, finished
+from fer_ssl.compiling import compile_parts
 from fer_ssl.data.loader import EvalLoader
 from fer_ssl.data.module import FaceData
 from fer_ssl.errors import ConfigError
@@ -74,7 +75,7 @@ def _train(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
     if resume_from is not None:
         _require_fit(resume_from, module)
     if cfg.compile is not None:
-        module.compile_parts(cfg.compile)
+        compile_parts(module, cfg.compile)
     trainer = build_trainer(cfg, run_dir)
     status = "failed"
     try:
@@ -138,6 +139,7 @@ def _finish(trainer: Trainer, module: SemiSupervised, data: FaceData, run_dir: P
     if not module.learns_labels:
         log.info("no label was learned: the classifier becomes the nearest class mean of the labeled faces")
         fit_class_means(module.teacher.average, data.eval_loader(data.labeled), len(data.space))
+    module.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU by now
     scored = _score_splits(module, data)
     results = summarise(trainer, data, scored)
     for split, result in scored.items():

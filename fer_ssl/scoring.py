@@ -27,10 +27,10 @@ def score(model: nn.Module, loader: EvalLoader, classes: int) -> Scored:
     model.to(device).eval()
     rows, labels, probs = [], [], []
     for batch in loader:
-        probs.append(model(batch.images.to(device)).logits.float().softmax(1).cpu())
+        probs.append(model(batch.images.to(device)).logits.float().softmax(1))
         labels.append(batch.labels)
         rows.append(batch.rows)
-    gathered = _over_ranks(torch.cat(rows), torch.cat(labels), torch.cat(probs))
+    gathered = _over_ranks(torch.cat(rows), torch.cat(labels), torch.cat(probs).cpu())
     order = gathered[0].argsort()
     all_labels, all_probs = gathered[1][order], gathered[2][order]
     metrics = ExpressionMetrics(classes)

@@ -1,12 +1,15 @@
 """What is decayed, and how fast the run learns when."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
+from running import composed, trained
 from torch import nn
 
-from fer_ssl.optim import constant, cosine, decay_groups
+from fer_ssl.build import make
+from fer_ssl.optim import build_optimizer, constant, cosine, decay_groups
 
 
 def rates(schedule: object, steps: int, **options: float) -> list[float]:
@@ -43,3 +46,24 @@ def test_warm_up_is_linear_and_reaches_the_full_rate() -> None:
 
 def test_half_a_cycle_ends_near_zero() -> None:
     assert rates(cosine, 100, cycles=0.5)[-1] < 0.02
+
+
+@pytest.mark.parametrize("choice", ["sgd", "adam", "adamw"])
+def test_the_fused_step_is_the_plain_one(choice: str) -> None:
+    optim = composed(f"optim={choice}").optim
+    weights = []
+    for fused in (optim.optimizer.fused, False):
+        torch.manual_seed(0)
+        model = nn.Linear(5, 3)
+        optimizer = build_optimizer(model, make(optim.optimizer, fused=fused), optim.weight_decay)
+        for _ in range(3):
+            optimizer.zero_grad()
+            model(torch.ones(2, 5)).square().sum().backward()
+            optimizer.step()
+        weights.append(model.weight)
+    torch.testing.assert_close(*weights)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_gradients_of_a_fused_optimizer_can_be_clipped(precision: str, tmp_path: Path) -> None:
+    trained(tmp_path, "trainer.gradient_clip_val=0.5", f"trainer.precision={precision}", "trainer.max_steps=1")

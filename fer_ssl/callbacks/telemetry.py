@@ -6,6 +6,7 @@ from typing import Any
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
+from fer_ssl.callbacks.flops import FlopMeter, device_name
 from fer_ssl.types import Batch
 
 SHOWN = {"train/loss": "loss", "pseudo/keep_rate": "keep", "pseudo/tau_mean": "tau"}
@@ -14,18 +15,25 @@ SHOWN = {"train/loss": "loss", "pseudo/keep_rate": "keep", "pseudo/tau_mean": "t
 class Telemetry(Callback):
     """Flush the module's tally every `trainer.log_every_n_steps` optimizer steps to loggers and progress bar.
 
-    `images` and `seconds` count training since this process started, validation left out.
+    `images`, `steps`, `seconds` and `waited` (seconds, for data) count training since this process started, validation
+    left out. On an accelerator one step's operations are counted too.
     """
 
     def __init__(self) -> None:
-        self.images = 0
-        self.seconds = 0.0
+        self.images, self.steps = 0, 0
+        self.seconds, self.waited = 0.0, 0.0
+        self.flops = FlopMeter()
         self._mark: float | None = None
         self._flushed_at = -1
 
     @property
     def images_per_second(self) -> float:
         return self.images / self.seconds if self.seconds else 0.0
+
+    @property
+    def data_wait(self) -> float:
+        """Share of the time that training waited for its next batch."""
+        return self.waited / self.seconds if self.seconds else 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._flushed_at = trainer.global_step
@@ -53,9 +61,15 @@ class Telemetry(Callback):
             self.seconds += time.perf_counter() - self._mark
             self._mark = None
 
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        if pl_module.device.type == "cuda":
+            self.flops.start()
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
+        self.flops.stop()
+        self.steps += 1
         unlabeled = 0 if batch.unlabeled is None else len(batch.unlabeled)
         self.images += trainer.world_size * (len(batch.labeled) + unlabeled)
         step = trainer.global_step
@@ -68,7 +82,10 @@ class Telemetry(Callback):
         row = module.tally.flush()
         self._pause_clock()
         self._resume_clock()
-        row |= {"lr": trainer.optimizers[0].param_groups[0]["lr"], "images_per_second": self.images_per_second}
+        self.waited = trainer.train_dataloader.waited  # type: ignore[union-attr]
+        row |= {"lr": trainer.optimizers[0].param_groups[0]["lr"]}
+        row |= {"images_per_second": self.images_per_second, "data_wait": self.data_wait}
+        row |= self.flops.row(self.steps / self.seconds, device_name(module.device))
         module.log_dict({short: row[name] for name, short in SHOWN.items() if name in row}, prog_bar=True, logger=False)
         _to_loggers(trainer, row)
 

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from fer_ssl.errors import DataError
+from fer_ssl.errors import ConfigError, DataError
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")  # Pillow's other readers are never offered untrusted bytes
 MAX_PIXELS = 2**26  # a face of 8192 x 8192; a larger header is a decompression bomb
 LARGE_FILE = 2**14  # bytes
+RESIDENT = ("auto", "cpu", "device", "never")
 
 
 class Encoded(Protocol):
@@ -82,7 +83,8 @@ class Rejects:
 class Decoder:
     """Turns image files into uint8 faces [channels, image_size, image_size].
 
-    `resident` holds decoded faces in memory always, never, or where they fit in `resident_gib` GiB;
+    `resident` holds decoded faces in memory always (true, `cpu`, `device`), never (false, `never`), or where they fit
+    in `resident_gib` GiB (`auto`); with `device` and `auto` they are copied to an accelerator (`Placement`).
     `max_rejected` is the share of unreadable images above which loading stops.
     """
 
@@ -90,10 +92,12 @@ class Decoder:
         self,
         image_size: int,
         channels: int,
-        resident: bool | Literal["auto"] = "auto",
+        resident: bool | Literal["auto", "cpu", "device", "never"] = "auto",
         resident_gib: float = 8.0,
         max_rejected: float = 0.01,
     ) -> None:
+        if not isinstance(resident, bool) and resident not in RESIDENT:
+            raise ConfigError(f"data.resident={resident} is none of {', '.join(RESIDENT)}; set data.resident=auto")
         self.image_size = image_size
         self.channels = channels
         self.resident = resident
@@ -109,7 +113,7 @@ class Decoder:
         """Say whether `count` decoded faces belong in memory."""
         if self.resident == "auto":
             return count * self.channels * self.image_size**2 <= self.resident_gib * 2**30
-        return self.resident
+        return self.resident not in (False, "never")
 
     def decode(self, data: bytes) -> Tensor:
         """Return the face in the bytes of a PNG, JPEG, BMP, WebP or TIFF file as uint8 [C, S, S].

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class ResidentImages:
-    """Decoded faces in memory: `pixels` uint8 [N, C, H, W]."""
+    """Decoded faces in memory, the host's or a device's: `pixels` uint8 [N, C, H, W]."""
 
     def __init__(self, pixels: Tensor) -> None:
         self.pixels = pixels
@@ -26,7 +26,9 @@ class ResidentImages:
         return len(self.pixels)
 
     def read(self, indices: Tensor) -> Tensor:
-        """Return the images at `indices` (int64 [B]) as uint8 [B, C, H, W]."""
+        """Return the images at `indices` (int64 [B]) as uint8 [B, C, H, W], where the pixels are."""
+        if self.pixels.device.type == "cuda":
+            indices = indices.pin_memory().to(self.pixels.device, non_blocking=True)
         return self.pixels[indices]
 
     def subset(self, indices: Tensor) -> "ResidentImages":

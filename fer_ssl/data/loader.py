@@ -1,5 +1,6 @@
 """Batches by position: resident faces are indexed, streamed ones are decoded by workers."""
 
+import time
 from collections.abc import Iterator
 from itertools import count
 
@@ -9,9 +10,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from fer_ssl.data.decode import Rejects
 from fer_ssl.data.images import ResidentImages
+from fer_ssl.data.placing import ahead
 from fer_ssl.data.samplers import Sampler
 from fer_ssl.types import Batch, EvalBatch, Faces
 
+CPU = torch.device("cpu")
 Read = tuple[Tensor, dict[tuple[str, str], str]]  # images uint8 [B, C, H, W], and what could not be read
 
 
@@ -78,7 +81,7 @@ class TrainLoader:
     """One epoch of training batches, from wherever the run stands.
 
     Iterating again continues; `seek` moves to a saved position. A batch carries its position, so whoever consumes it
-    knows how far the run has come, whatever is read ahead.
+    knows how far the run has come, whatever is read ahead. For a CUDA `device`, batches are sent there ahead.
     """
 
     def __init__(
@@ -90,13 +93,16 @@ class TrainLoader:
         epoch_steps: int,
         workers: int,
         rejects: Rejects,
+        device: torch.device = CPU,
     ) -> None:
         self.labeled, self.labeled_sampler = labeled, labeled_sampler
         self.pool, self.pool_sampler = pool, pool_sampler
         self.epoch_steps = epoch_steps
         self.workers = workers
         self.rejects = rejects
+        self.device = device
         self.position = 0
+        self.waited = 0.0  # seconds, for batches so far
         self._batches: Iterator[Batch] | None = None
 
     def __len__(self) -> int:
@@ -108,9 +114,13 @@ class TrainLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         if self._batches is None:
-            self._batches = self._endless(self.position)
+            batches = self._endless(self.position)
+            self._batches = ahead(batches, self.device) if self.device.type == "cuda" else batches
         for _ in range(self.epoch_steps):
-            yield next(self._batches)
+            asked = time.perf_counter()
+            batch = next(self._batches)
+            self.waited += time.perf_counter() - asked
+            yield batch
 
     def _endless(self, start: int) -> Iterator[Batch]:
         labeled = stream(self.labeled, self.labeled_sampler, start, self.workers, self.rejects)

@@ -15,6 +15,7 @@ from fer_ssl.data.joined import join
 from fer_ssl.data.leaks import digests, identical_to_any
 from fer_ssl.data.loader import EvalLoader, TrainLoader
 from fer_ssl.data.manifest import manifest_hash, write_manifest
+from fer_ssl.data.placing import Placement
 from fer_ssl.data.samplers import Sampler, ShuffledSampler
 from fer_ssl.data.splits import SplitPlan, SplitRows, divide
 from fer_ssl.errors import ConfigError, DataError
@@ -72,6 +73,7 @@ class FaceData(LightningDataModule):
         self.position = 0
         self.leaked = 0
         self._loaded = False
+        self._placement: Placement | None = None
 
     def setup(self, stage: str | None = None) -> None:
         """Load and divide the faces once; raises DataError for data that cannot serve the configuration."""
@@ -140,8 +142,17 @@ class FaceData(LightningDataModule):
         if self.pool is not None:
             batch, rank, world = self._per_rank(self.batch_unlabeled, "batch.unlabeled")
             pool_sampler = ShuffledSampler(len(self.pool), batch, rank, world, self.seed)
+        placed = self.placement
+        labeled, pool = placed(self.labeled), None if self.pool is None else placed(self.pool)
         loader = TrainLoader(
-            self.labeled, labeled_sampler, self.pool, pool_sampler, self.epoch_steps, self.workers, self.decoder.rejects
+            labeled,
+            labeled_sampler,
+            pool,
+            pool_sampler,
+            self.epoch_steps,
+            self.workers,
+            self.decoder.rejects,
+            placed.device,
         )
         loader.seek(self.position)
         return loader
@@ -154,7 +165,15 @@ class FaceData(LightningDataModule):
     def eval_loader(self, faces: Faces) -> EvalLoader:
         """Return a loader of all `faces`, shared over the ranks without padding."""
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return EvalLoader(faces, self.batch_eval, rank, world)
+        return EvalLoader(self.placement(faces), self.batch_eval, rank, world)
+
+    @property
+    def placement(self) -> Placement:
+        """What puts faces on the device of the trainer, once there is one."""
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        if self._placement is None or self._placement.device != device:
+            self._placement = Placement(self.decoder.resident, device)
+        return self._placement
 
     def val_dataloader(self) -> EvalLoader | list[Any]:
         return self.eval_loader(self.val) if len(self.val) else []

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,11 @@ class Views(nn.Module):
         super().__init__()
         self.weak, self.strong = weak, strong
         self.kinds = nn.ModuleDict({"labeled": labeled, "weak": weak, "weak2": weak, "strong": strong})
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile each kind of view."""
+        for view in set(self.kinds.values()):
+            view.compile(*args, **kwargs)
 
     @torch.no_grad()
     def draw(

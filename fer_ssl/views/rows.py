@@ -19,7 +19,8 @@ def uniforms(columns: int, images: Tensor, generator: torch.Generator, first: in
     total = last if total is None else total
     if first < 0 or last > total:
         raise ValueError(f"rows [{first}, {last}) are not in a batch of {total}")
-    drawn = torch.rand(total, columns, generator=generator)[first:last]
+    # from pageable memory the copy would wait for the device
+    drawn = torch.rand(total, columns, generator=generator, pin_memory=images.is_cuda)[first:last]
     return drawn.to(images.device, non_blocking=True)
 
 

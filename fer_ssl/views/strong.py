@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -76,8 +76,12 @@ def apply_plan(images: Tensor, plan: StrongPlan, interpolation: Interpolation, f
     """
     faces = apply_tones(images, plan.tones)
     faces = sharpen_(saturate_(faces, plan.saturation), plan.sharpness)
-    views = sample(faces, plan.matrix, interpolation).add_(0.5).to(torch.uint8)
-    return cut_out_(views, plan.hole, fill)
+    return cut_out_(to_levels(sample(faces, plan.matrix, interpolation)), plan.hole, fill)
+
+
+def to_levels(images: Tensor) -> Tensor:
+    """Round float `images` in [0, 255] to uint8; by way of int16, because float to uint8 is not vectorised on a CPU."""
+    return images.add_(0.5).to(torch.int16).to(torch.uint8)
 
 
 class StrongView(nn.Module):
@@ -114,6 +118,7 @@ class StrongView(nn.Module):
         self.cutout, self.fill, self.interpolation = cutout, fill, interpolation
         self.enhance, self.rotate, self.shear, self.translate = enhance, rotate, shear, translate
         self.scale, self.posterize = scale, posterize
+        self._apply_plan = apply_plan
         self._check()
 
     def forward(self, images: Tensor, generator: torch.Generator, first: int = 0, total: int | None = None) -> Tensor:
@@ -124,7 +129,11 @@ class StrongView(nn.Module):
         plan = self.draw(images, generator, first, total)
         size = piece_size(images)
         pieces = zip(images.split(size), plan.split(size), strict=True)
-        return torch.cat([apply_plan(faces, part, self.interpolation, self.fill) for faces, part in pieces])
+        return torch.cat([self._apply_plan(faces, part, self.interpolation, self.fill) for faces, part in pieces])
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile what is computed; the drawing stays as it is, because a generator breaks a graph."""
+        self._apply_plan = torch.compile(apply_plan, *args, **kwargs)
 
     def draw(self, images: Tensor, generator: torch.Generator, first: int = 0, total: int | None = None) -> StrongPlan:
         """Draw what `forward` applies, on the device of `images`."""

@@ -1,6 +1,6 @@
 """The weak view: a random flip and a random crop of the zero-padded face, without interpolation."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -58,6 +58,7 @@ class WeakView(nn.Module):
             )
         self.padding = padding
         self.flip = flip
+        self._crop_faces = crop_faces
 
     def forward(self, images: Tensor, generator: torch.Generator, first: int = 0, total: int | None = None) -> Tensor:
         """Return a weak view of uint8 faces [B, C, S, S], in the same shape and dtype.
@@ -68,4 +69,8 @@ class WeakView(nn.Module):
         crop = draw_crop(uniforms(CROP_COLUMNS, images, generator, first, total), padding, self.flip)
         size = piece_size(images)
         pieces = zip(images.split(size), *(field.split(size) for field in crop), strict=True)
-        return torch.cat([crop_faces(faces, Crop(*part), padding) for faces, *part in pieces])
+        return torch.cat([self._crop_faces(faces, Crop(*part), padding) for faces, *part in pieces])
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile what is computed; the drawing stays as it is, because a generator breaks a graph."""
+        self._crop_faces = torch.compile(crop_faces, *args, **kwargs)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from fer_ssl.errors import ConfigError
+from fer_ssl.method.teacher import Teacher
 from fer_ssl.nn.backbones import SmallConvNet, timm_backbone
 from fer_ssl.nn.heads import LinearHead, NormalizedHead
 from fer_ssl.nn.model import FaceModel
@@ -48,3 +49,18 @@ def test_the_small_network_says_how_wide_its_features_are() -> None:
     backbone = SmallConvNet(widths=(4, 6, 6, 8, 8, 10))
     assert backbone(torch.zeros(2, 3, 48, 48)).shape == (2, backbone.num_features) == (2, 10)
     assert [layer.stride[0] for layer in backbone if isinstance(layer, torch.nn.Conv2d)] == [2, 2, 1, 2, 1, 2]
+
+
+def test_student_and_average_keep_the_layout_that_convolutions_are_fast_in() -> None:
+    model = FaceModel(timm_backbone("test_resnet"), LinearHead, classes=5)
+    teacher = Teacher(model)
+    teacher.update(model)
+    teacher.average.load_state_dict(model.state_dict())
+    inputs: list[torch.Tensor] = []
+    for network in (model, teacher.average):
+        network.backbone.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
+        network(torch.randint(0, 256, (4, 1, 24, 24), dtype=torch.uint8))
+        kernels = [layer.weight for layer in network.modules() if isinstance(layer, torch.nn.Conv2d)]
+        assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
+    assert all(images.is_contiguous(memory_format=torch.channels_last) for images in inputs)
+    assert len(inputs) == 2

@@ -1,0 +1,111 @@
+"""The benchmark suite measures in turns, compares what belongs together, and runs."""
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+from bench import SUITE
+from compare import compared, figures
+from gpu import measure_gpu
+from loops import adacm_step, bare_step, fixmatch_loss, networks, our_step, parameter_by_parameter, ready, usb_step
+from measuring import Options, Pairs, Skipped, in_turns
+from writing import markdown, row
+
+from fer_ssl.method.functional import consistency_loss
+from fer_ssl.nn.ema import update_ema
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_both_sides_are_timed_in_turns_after_the_warm_up() -> None:
+    order: list[str] = []
+    pairs = in_turns(lambda: order.append("a"), lambda: order.append("b"), repeats=3, warmup=1, calls=(1, 2))
+    assert "".join(order) == "bba" + "abb" + "bba" + "abb"
+    assert len(pairs.ours) == len(pairs.reference) == 3
+
+
+def test_the_ratio_is_the_median_of_the_ratios() -> None:
+    pairs = Pairs([1.0, 2.0, 9.0], [1.0, 4.0, 3.0])
+    seconds = pairs.seconds("step", "bare")
+    assert (seconds.ours, seconds.reference, seconds.ratio) == (2.0, 3.0, 1.0)
+    rates = pairs.rates("step", "bare", count=12)
+    assert (rates.ours, rates.reference, rates.ratio) == (6.0, 4.0, 1.0)
+    assert pairs.rates("step", "bare", 1).ratio == pytest.approx(1 / seconds.ratio)
+
+
+def entry(ratio: float, name: str = "step") -> dict[str, object]:
+    measurement = asdict(Pairs([ratio], [1.0]).seconds(name, "bare", "<= 1.03"))
+    machine = {"date": "2020-01-01", "commit": "abc", "threads": 2, "cores": 2, "cpu": "X", "torch": "2"}
+    facts = machine | {"device": "cpu", "bf16": False, "huge_pages": True}
+    return {"about": "Yield steps.", "machine": facts, "measurements": [measurement]}
+
+
+def test_files_are_compared_by_what_was_measured_against_what() -> None:
+    first, second = figures({"a": entry(2.0), "b": entry(1.0, "old")}), figures({"a": entry(1.0)})
+    lines = list(compared(first, second))
+    assert lines[2:] == ["| step | bare | 2 | 1 | 0.500 |", "only in A: old"]
+
+
+def test_the_page_holds_every_entry_with_its_machine() -> None:
+    page = markdown({"step": entry(1.25), "gpu": entry(1.0) | {"measurements": [], "skipped": "no device."}})
+    assert "| step | bare | s | 1.25 | 1 | 1.250 | <= 1.03 |" in page
+    assert "2 threads on 2 cores of X (without bf16), huge pages, torch 2." in page
+    assert "Skipped: no device." in page
+
+
+def test_a_small_ratio_keeps_its_digits() -> None:
+    assert " 0.00123 " in row(asdict(Pairs([0.00123], [1.0]).seconds("ema", "step")))
+
+
+def test_the_peers_average_is_the_average() -> None:
+    torch.manual_seed(0)
+    ours, theirs = (networks("test_resnet", "cpu", torch.contiguous_format) for _ in range(2))
+    for student, _ in (ours, theirs):
+        for parameter in student.parameters():
+            torch.nn.init.constant_(parameter, 0.5)
+    update_ema(ours[1], ours[0], 0.9, "copy")
+    parameter_by_parameter(theirs[1], theirs[0], 0.9)
+    for name, value in ours[1].state_dict().items():
+        torch.testing.assert_close(theirs[1].state_dict()[name], value)
+
+
+def test_the_bare_loop_has_the_loss_of_the_framework() -> None:
+    logits = [torch.randn(8, 7, generator=torch.Generator().manual_seed(seed)) * 3 for seed in range(3)]
+    labels, (confidence, targets) = torch.arange(8) % 7, logits[2].softmax(1).max(1)
+    expected = torch.nn.functional.cross_entropy(logits[0], labels) + consistency_loss(
+        logits[1], targets, (confidence >= 0.95).float()
+    )
+    torch.testing.assert_close(fixmatch_loss(logits[0], labels, logits[1], logits[2]), expected)
+
+
+@pytest.mark.parametrize("step", [our_step, bare_step, usb_step, adacm_step])
+def test_every_step_learns_its_batch(step: object) -> None:
+    assert callable(step)
+    run = step(ready(8, 8, side=24), "test_resnet")
+    losses = [float(run()) for _ in range(8)]
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="is about machines without a GPU")
+def test_without_a_gpu_its_part_says_so() -> None:
+    with pytest.raises(Skipped, match="no CUDA device"):
+        next(measure_gpu(Options()))
+
+
+def test_the_script_keeps_the_entries_it_does_not_measure(tmp_path: Path) -> None:
+    figures_file, page = tmp_path / "a.json", tmp_path / "a.md"
+    figures_file.write_text(json.dumps({"ema": entry(1.0, "old EMA"), "step": entry(9.0, "old step")}))
+    command = [sys.executable, "benchmarks/bench.py", "--quick", "--only", "step"]
+    done = subprocess.run(
+        [*command, "--json", figures_file, "--markdown", page], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(figures_file.read_text())
+    assert found.keys() == {"ema", "step"} <= SUITE.keys()
+    assert found["step"]["measurements"][0]["pairs"] == 2
+    assert "old EMA" in page.read_text()
+    assert "old step" not in page.read_text()

@@ -1,0 +1,46 @@
+"""Every verb answers questions about itself before it loads anything heavy."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "fer_ssl"
+VERBS = sorted(path.stem for path in PACKAGE.glob("*.py") if '__name__ == "__main__"' in path.read_text())
+COMPOSED = [verb for verb in VERBS if "= verb(" in (PACKAGE / f"{verb}.py").read_text()]
+HEAVY = ("torch", "lightning", "torchvision", "timm", "numpy", "matplotlib", "pyarrow", "wandb", "PIL")
+PROBE = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_module(f"fer_ssl.{sys.argv[0]}", run_name="__main__")
+except SystemExit as end:
+    assert not end.code, end.code
+print("loaded:", *sorted({name.split(".")[0] for name in sys.modules}))
+"""
+
+
+def answered(verb: str, *arguments: str) -> set[str]:
+    """Return the packages that a verb has loaded when it has answered."""
+    command = [sys.executable, "-c", PROBE, verb, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=PACKAGE.parent)
+    assert done.returncode == 0, done.stderr
+    *answer, loaded = done.stdout.splitlines()
+    assert len(answer) > 3
+    return set(loaded.removeprefix("loaded: ").split())
+
+
+def test_there_are_verbs() -> None:
+    assert {"train", "evaluate", "report"} <= set(VERBS)
+    assert {"train", "evaluate"} <= set(COMPOSED)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_loads_nothing_heavy(verb: str) -> None:
+    assert not answered(verb, "--help") & set(HEAVY)
+
+
+@pytest.mark.parametrize("verb", COMPOSED)
+def test_the_configuration_is_shown_without_loading_anything_heavy(verb: str) -> None:
+    assert not answered(verb, "--cfg", "job") & set(HEAVY)
