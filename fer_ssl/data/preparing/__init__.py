@@ -1,0 +1,1 @@
+"""Raw photos to aligned, scored, deduplicated, documented faces: one file per stage."""

@@ -1,0 +1,62 @@
+"""Prepare faces: `python -m fer_ssl.prepare input=<dir of photos> output=<dir>`."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from fer_ssl.cli import verb
+from fer_ssl.errors import ConfigError
+
+CHOICES = {"faces": ("largest", "all"), "crop": ("arcface", "padded")}
+
+
+def prepare(cfg: DictConfig) -> dict[str, Any]:
+    """Find, align, score, deduplicate and pack the faces of photos; return what `summary.json` holds."""
+    _check(cfg)
+    from fer_ssl.data.preparing.detecting import find_weights, load_opencv
+    from fer_ssl.data.preparing.manifest import Provenance
+    from fer_ssl.data.preparing.pipeline import Job
+    from fer_ssl.data.preparing.pipeline import prepare as run
+    from fer_ssl.data.preparing.working import Rules
+
+    load_opencv()
+    rules = Rules(cfg.faces, cfg.crop, cfg.min_face, cfg.min_sharpness, cfg.max_yaw, cfg.quality)
+    summary = run(
+        Job(
+            input=Path(cfg.input),
+            output=Path(cfg.output),
+            weights=find_weights(cfg.detector.weights, cfg.detector.url, cfg.detector.sha256),
+            max_side=cfg.detector.max_side,
+            min_score=cfg.detector.min_score,
+            rules=rules,
+            provenance=Provenance(**OmegaConf.to_container(cfg.provenance)),  # type: ignore[arg-type]
+            near_duplicates=cfg.near_duplicates,
+            pattern=cfg.pattern,
+            chunk=cfg.chunk,
+            shard_size=cfg.shard_size,
+            workers=cfg.workers,
+        )
+    )
+    log = logging.getLogger(__name__)
+    log.info("%(accepted)d faces of %(photos)d photos, %(rejected)d rejected (rejected.parquet)", summary)
+    return summary
+
+
+def _check(cfg: DictConfig) -> None:
+    for key in ("input", "output"):
+        if cfg[key] is None:
+            raise ConfigError(f"there is no {key}; set {key}=<dir>")
+    for key, known in CHOICES.items():
+        if cfg[key] not in known:
+            raise ConfigError(f"{key}={cfg[key]} is none of {', '.join(known)}; set {key}={known[0]}")
+    for key in ("chunk", "shard_size", "workers"):
+        if cfg[key] < 1:
+            raise ConfigError(f"{key}={cfg[key]} is too few; set {key}=1 or more")
+
+
+main = verb("prepare")(prepare)
+
+if __name__ == "__main__":
+    main()
