@@ -38,6 +38,7 @@ def claimed(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
         if not held(lock.fileno()):
             raise ConfigError(f"another run is writing to {run_dir}; wait for its end, or set hydra.run.dir=<dir>")
         try:
+            (run_dir / "metrics.json").unlink(missing_ok=True)  # it tells of what was here before
             with whole(run_dir / "config.yaml") as partial:
                 partial.write_text(written(cfg))
         except OSError as error:
@@ -48,10 +49,10 @@ def claimed(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
 
 def finished(run_dir: Path, cfg: DictConfig) -> dict[str, Any] | None:
     """Return the metrics of a run that ended in `run_dir` with this very configuration, None where there is none."""
-    metrics, config = run_dir / "metrics.json", run_dir / "config.yaml"
-    if not metrics.exists() or not config.exists() or config.read_text() != written(cfg):
+    files = [run_dir / name for name in ("config.yaml", "metrics.json", "report.html")]
+    if not all(file.exists() for file in files) or files[0].read_text() != written(cfg):
         return None
-    results: dict[str, Any] = json.loads(metrics.read_text())
+    results: dict[str, Any] = json.loads(files[1].read_text())
     return results
 
 

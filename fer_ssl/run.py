@@ -173,11 +173,11 @@ def _finish(trainer: Trainer, module: SemiSupervised, data: FaceData, run_dir: P
             final = {f"{split}/{k}": v for split in scored for k, v in results[split].items() if isinstance(v, float)}
             logger.log_metrics(final, step=trainer.global_step)
         _write_data(run_dir, data)  # again: streamed faces are found unreadable while training
-        write_json(run_dir / "metrics.json", results)
         write_predictions(run_dir / "predictions.parquet", scored, data.roles(), list(data.space.classes))
         write_view_preview(run_dir / "views.png", module, data)
         if data.pool is not None and module.asks_teacher:
             write_pseudo_labels(run_dir / "pseudo_labels.parquet", module, data.pool)
+        write_json(run_dir / "metrics.json", results)  # after all it stands for: with the report the run is finished
         write_report(run_dir)
     return results
 

@@ -53,6 +53,17 @@ class LastCheckpoint(Checkpoint):
         self.leaving.listen()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        if not _validates_next(trainer):  # a state before a validation would resume without it
+            self._end_step(trainer, pl_module)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        score = float(trainer.callback_metrics.get("val/macro_f1", -1.0))
+        if self.best and score > self.best_score:
+            self.best_score = score
+            self._write(trainer, self.folder / "best.ckpt")
+        self._end_step(trainer, pl_module)
+
+    def _end_step(self, trainer: Trainer, pl_module: LightningModule) -> None:
         stepped = trainer.global_step != self._stood_at  # gradients that still accumulate are in no checkpoint
         self._stood_at = trainer.global_step
         leaves = dist.any_rank(self.leaving.asked_by is not None, pl_module.device)
@@ -60,12 +71,6 @@ class LastCheckpoint(Checkpoint):
             self.save(trainer)
         if stepped and leaves:
             raise SIGTERMException
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        score = float(trainer.callback_metrics.get("val/macro_f1", -1.0))
-        if self.best and score > self.best_score:
-            self.best_score = score
-            self._write(trainer, self.folder / "best.ckpt")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.save(trainer)
@@ -97,3 +102,9 @@ class LastCheckpoint(Checkpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best_score = state_dict["best_score"]
+
+
+def _validates_next(trainer: Trainer) -> bool:
+    loop = trainer.fit_loop
+    due = loop._data_fetcher is not None and loop.epoch_loop._should_check_val_fx(loop._data_fetcher)
+    return due and bool(trainer.datamodule.val_dataloader())  # type: ignore[attr-defined]
