@@ -59,7 +59,9 @@ def start(run_dir: Path, *overrides: str, fault: Fault | None = None, **environm
     """Start a tiny run; `fault`, a function of the module `breaking`, is called in its process first."""
     path = os.environ.get("PYTHONPATH", "")
     if str(Path(__file__).parent) not in path:  # the process that forks imports by it
-        os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent), path])
+        os.environ["PYTHONPATH"] = os.pathsep.join(
+            [str(Path(__file__).parent), str(Path(__file__).parent.parent), path]
+        )
     log = run_dir.parent / f"{run_dir.name}.{environment.get('LOCAL_RANK', 0)}.log"
     steps = forked.Array("q", [-1, -1], lock=False)
     process = forked.Process(target=_run, args=(run_dir, overrides, fault, environment, steps, log))
@@ -84,6 +86,7 @@ def _run(
         os.dup2(file.fileno(), sys.stdout.fileno())
         os.dup2(file.fileno(), sys.stderr.fileno())
     os.environ.update(environment)
+    multiprocessing.set_start_method("fork", force=True)  # as in a run of its own, for the data workers
     rank_zero_only.rank = int(environment.get("LOCAL_RANK", 0))
     torch.set_num_threads(1)
     _report_to(steps)
