@@ -14,6 +14,7 @@ def check(cfg: DictConfig) -> None:
     _head_exists(cfg)
     _roots_are_given(cfg)
     _heldout_exists(cfg)
+    _corrects_once(cfg)
     if cfg.compile not in COMPILE_MODES:
         known = ", ".join(mode for mode in COMPILE_MODES if mode)
         raise ConfigError(f"compile={cfg.compile} is no mode of torch.compile; set compile=null or one of {known}")
@@ -34,7 +35,7 @@ def _terms_are_parts(cfg: DictConfig) -> None:
 
 def _pool_matches_terms(cfg: DictConfig) -> None:
     has_pool = cfg.unlabeled.pool is not None or cfg.unlabeled.from_source
-    needs_pool = sorted({"pseudo_label", "infonce", "identity"} & set(cfg.loss))
+    needs_pool = sorted({"pseudo_label", "infonce", "identity", "negative"} & set(cfg.loss))
     if needs_pool and not has_pool:
         raise ConfigError(f"loss term {needs_pool[0]!r} needs unlabeled faces; set unlabeled=same or loss=[supervised]")
 
@@ -53,5 +54,16 @@ def _roots_are_given(cfg: DictConfig) -> None:
 
 
 def _heldout_exists(cfg: DictConfig) -> None:
-    if cfg.threshold.get("pool") == "heldout" and cfg.data.heldout_fraction <= 0:
-        raise ConfigError("threshold.pool=heldout needs faces to look at; set data.heldout_fraction=0.2")
+    wanting = [part for part in ("threshold", "alignment") if cfg[part].get("pool") == "heldout"]
+    if wanting and cfg.data.heldout_fraction <= 0:
+        raise ConfigError(f"{wanting[0]}.pool=heldout needs faces to look at; set data.heldout_fraction=0.2")
+
+
+def _corrects_once(cfg: DictConfig) -> None:
+    long_tailed = cfg.loss.get("supervised", {})
+    ways = [way for way in ("adjust", "balance") if long_tailed.get(way)]
+    if ways and cfg.sampler._target_.endswith("BalancedSampler"):
+        raise ConfigError(
+            f"loss.supervised.{ways[0]}={long_tailed[ways[0]]} makes up for rare classes that sampler=balanced already "
+            f"deals as often as others; set sampler=natural, or loss.supervised.{ways[0]}=0"
+        )

@@ -71,7 +71,7 @@ def _train(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
     data.setup()
     _write_data(run_dir, data)
     pool_size = 0 if data.pool is None else len(data.pool)
-    module = build_module(cfg, data.space, pool_size, data.people, fresh=resume_from is None)
+    module = build_module(cfg, data.space, pool_size, data.people, data.class_counts, fresh=resume_from is None)
     if resume_from is not None:
         _require_fit(resume_from, module)
     if cfg.compile is not None:

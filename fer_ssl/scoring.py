@@ -59,7 +59,8 @@ def fit_class_means(model: nn.Module, loader: EvalLoader, classes: int) -> None:
     squares = all_reduce_sum((features - members @ means).square().sum())
     variance = (squares / (counts.sum() * features.shape[1])).clamp(min=torch.finfo(torch.float32).tiny)
     classifier.weight.copy_(means / variance)
-    classifier.bias.copy_(-means.square().sum(1) / (2 * variance))
+    if classifier.bias is not None:  # one that compares directions has none
+        classifier.bias.copy_(-means.square().sum(1) / (2 * variance))
 
 
 def _label_after_pass(model: nn.Module, batch: EvalBatch) -> Tensor:

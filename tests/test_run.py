@@ -222,6 +222,25 @@ def test_a_heldout_fold_calibrates_the_threshold(tmp_path: Path) -> None:
     assert roles.count("heldout") == pytest.approx(0.3 * 70, abs=4)
 
 
+def test_a_heldout_fold_tells_the_confusion_behind_an_estimated_prior(tmp_path: Path) -> None:
+    trained(tmp_path, "alignment=estimated", "alignment.pool=heldout", "data.heldout_fraction=0.3")
+    confusion = weights(tmp_path)["threshold.alignment.pool_prior.confusion"]
+    assert confusion.sum().item() == pytest.approx(0.3 * 70, abs=4)
+
+
+def test_alignment_and_a_threshold_that_aligns_exclude_each_other(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"SoftMatchThreshold aligns predictions by itself; set alignment=none"):
+        trained(tmp_path, "threshold=softmatch", "alignment=uniform")
+
+
+def test_class_frequencies_reach_the_terms(tmp_path: Path) -> None:
+    trained(tmp_path, "+experiment=ldam", "data.heldout_fraction=0.3")
+    rows = pq.read_table(tmp_path / "manifest.parquet").to_pylist()
+    counts = torch.bincount(torch.tensor([row["label"] for row in rows if row["role"] == "labeled"]))
+    assert counts.max() > 2 * counts.min()
+    torch.testing.assert_close(weights(tmp_path)["terms.supervised.margins"], 15 * (counts.min() / counts) ** 0.25)
+
+
 def test_a_diverged_term_is_named_and_the_last_good_checkpoint_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -162,6 +162,12 @@ class FaceData(LightningDataModule):
         """How many people the pool names, 0 where it names none."""
         return 0 if self.identities is None else int(self.identities.max()) + 1
 
+    @property
+    def class_counts(self) -> list[int]:
+        """How many labeled faces each class has."""
+        counts: list[int] = torch.bincount(self.labeled.labels, minlength=len(self.space)).tolist()
+        return counts
+
     def eval_loader(self, faces: Faces) -> EvalLoader:
         """Return a loader of all `faces`, shared over the ranks without padding."""
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

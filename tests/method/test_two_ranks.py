@@ -13,7 +13,9 @@ from fer_ssl.method.functional import info_nce
 from fer_ssl.method.losses.queue import Queue
 from fer_ssl.method.thresholds import (
     AdaMatchThreshold,
+    Aligned,
     DynamicThreshold,
+    FixedThreshold,
     FlexMatchThreshold,
     FreeMatchThreshold,
     SoftMatchThreshold,
@@ -48,6 +50,8 @@ def thresholds() -> dict[str, Threshold]:
         "freematch": FreeMatchThreshold(CLASSES, decay=0.7, quantile=0.8),
         "softmatch": SoftMatchThreshold(CLASSES, decay=0.7, per_class=True, alignment="model"),
         "adamatch": AdaMatchThreshold(CLASSES, decay=0.7),
+        "aligned": Aligned(FixedThreshold(CLASSES), target="estimated", decay=0.7),
+        "aligned_to_model": Aligned(FreeMatchThreshold(CLASSES), target="model", against="labeled", decay=0.7),
     }
 
 

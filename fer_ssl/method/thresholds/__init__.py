@@ -1,6 +1,7 @@
 """Which pseudo-labels to trust: one module per rule."""
 
 from fer_ssl.method.thresholds.adamatch import AdaMatchThreshold
+from fer_ssl.method.thresholds.aligned import Aligned, unaligned
 from fer_ssl.method.thresholds.base import Threshold
 from fer_ssl.method.thresholds.confidence import ConfidenceWeight
 from fer_ssl.method.thresholds.dynamic import DynamicThreshold
@@ -11,6 +12,7 @@ from fer_ssl.method.thresholds.softmatch import SoftMatchThreshold
 
 __all__ = [
     "AdaMatchThreshold",
+    "Aligned",
     "ConfidenceWeight",
     "DynamicThreshold",
     "FixedThreshold",
@@ -18,4 +20,5 @@ __all__ = [
     "FreeMatchThreshold",
     "SoftMatchThreshold",
     "Threshold",
+    "unaligned",
 ]
