@@ -81,9 +81,12 @@ def build_model(cfg: DictConfig, classes: int, fresh: bool = False) -> FaceModel
 Facts = Mapping[str, int | list[int]]
 
 
-def known(node: DictConfig, facts: Facts) -> Facts:
-    """Return those `facts` about the run that a part lists among its keys."""
-    return {key: fact for key, fact in facts.items() if key in node}
+def known(node: DictConfig, facts: Facts) -> dict[str, Any]:
+    """Return those `facts` about the run that a part, or a part inside it, lists among its keys."""
+    inside = {str(key): known(part, facts) for key, part in node.items() if isinstance(part, DictConfig)}
+    return {key: fact for key, fact in facts.items() if key in node} | {
+        key: found for key, found in inside.items() if found
+    }
 
 
 def build_terms(cfg: DictConfig, facts: Facts) -> dict[str, Term]:

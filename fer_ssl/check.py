@@ -54,7 +54,8 @@ def _roots_are_given(cfg: DictConfig) -> None:
 
 
 def _heldout_exists(cfg: DictConfig) -> None:
-    wanting = [part for part in ("threshold", "alignment") if cfg[part].get("pool") == "heldout"]
+    parts = {"threshold": cfg.threshold, "threshold.inner": cfg.threshold.get("inner", {}), "alignment": cfg.alignment}
+    wanting = [name for name, part in parts.items() if part.get("pool") == "heldout"]
     if wanting and cfg.data.heldout_fraction <= 0:
         raise ConfigError(f"{wanting[0]}.pool=heldout needs faces to look at; set data.heldout_fraction=0.2")
 

@@ -1,5 +1,6 @@
 """What two ranks compute together equals what one computes on the concatenated batch."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from fer_ssl.method.thresholds import (
     FreeMatchThreshold,
     SoftMatchThreshold,
     Threshold,
+    Unstarved,
 )
 from fer_ssl.types import LabeledView
 
@@ -50,6 +52,7 @@ def thresholds() -> dict[str, Threshold]:
         "freematch": FreeMatchThreshold(CLASSES, decay=0.7, quantile=0.8),
         "softmatch": SoftMatchThreshold(CLASSES, decay=0.7, per_class=True, alignment="model"),
         "adamatch": AdaMatchThreshold(CLASSES, decay=0.7),
+        "unstarved": Unstarved(CLASSES, partial(FixedThreshold, tau=0.95), decay=0.7),
         "aligned": Aligned(FixedThreshold(CLASSES), target="estimated", decay=0.7),
         "aligned_to_model": Aligned(FreeMatchThreshold(CLASSES), target="model", against="labeled", decay=0.7),
     }
