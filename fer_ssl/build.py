@@ -58,6 +58,7 @@ def build_data(cfg: DictConfig) -> FaceData:
         seed=cfg.seed,
         leak_check=data.leak_check,
         workers=data.workers,
+        pseudo_labels=data.pseudo_labels,
     )
 
 

@@ -108,7 +108,7 @@ def score_checkpoint(cfg: DictConfig) -> dict[str, Any]:
         raise ConfigError(f"data={cfg.data.name} has no {cfg.split} split; set split=train, val or test")
     model = build_model(trained, len(source.space))
     load_average(model, checkpoint)
-    scored = score(model.to(_device(cfg.accelerator)), EvalLoader(faces, cfg.data.batch_eval), len(source.space))
+    scored = score(model.to(chosen_device(cfg.accelerator)), EvalLoader(faces, cfg.data.batch_eval), len(source.space))
     classes = list(source.space.classes)
     results = {cfg.split: scored.scores.to_dict(classes), "classes": classes, "environment": environment()}
     write_json(run_dir / "metrics.json", results)
@@ -123,7 +123,8 @@ def headline(scores: Scores) -> str:
     return "  ".join(f"{name} {100 * getattr(scores, name):.2f}" for name in names)
 
 
-def _device(accelerator: str) -> str:
+def chosen_device(accelerator: str) -> str:
+    """Return the device on which a checkpoint is asked, by the name of an accelerator."""
     return "cuda" if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available() else "cpu"
 
 

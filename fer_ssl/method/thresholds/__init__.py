@@ -4,6 +4,7 @@ from fer_ssl.method.thresholds.adamatch import AdaMatchThreshold
 from fer_ssl.method.thresholds.aligned import Aligned, unaligned
 from fer_ssl.method.thresholds.base import Threshold
 from fer_ssl.method.thresholds.confidence import ConfidenceWeight
+from fer_ssl.method.thresholds.crest import CReSTThreshold
 from fer_ssl.method.thresholds.dynamic import DynamicThreshold, RelativeDynamicThreshold
 from fer_ssl.method.thresholds.fixed import FixedThreshold
 from fer_ssl.method.thresholds.flexmatch import FlexMatchThreshold
@@ -14,6 +15,7 @@ from fer_ssl.method.thresholds.unstarved import Unstarved
 __all__ = [
     "AdaMatchThreshold",
     "Aligned",
+    "CReSTThreshold",
     "ConfidenceWeight",
     "DynamicThreshold",
     "FixedThreshold",
