@@ -97,7 +97,7 @@ def build_terms(cfg: DictConfig, facts: Facts) -> dict[str, Term]:
 
 def build_threshold(cfg: DictConfig, classes: int, facts: Facts) -> Threshold:
     """Return the threshold, which sees predictions as the alignment makes them."""
-    threshold = make(cfg.threshold, classes=classes, **known(cfg.threshold, facts))
+    threshold = make(cfg.threshold, **known(cfg.threshold, facts) | {"classes": classes})
     aligned: Threshold = make(cfg.alignment, _partial_=True, **known(cfg.alignment, facts))(threshold)
     return aligned
 
@@ -118,6 +118,7 @@ def build_module(
     torch.manual_seed(cfg.seed)
     model = build_model(cfg, len(space), fresh)
     facts: Facts = {
+        "classes": len(space),
         "width": model.embedding_width(),
         "people": people,
         "pool_size": pool_size,

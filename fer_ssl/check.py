@@ -5,6 +5,7 @@ from omegaconf import DictConfig
 from fer_ssl.errors import ConfigError
 
 COMPILE_MODES = (None, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+NEED_POOL = {"pseudo_label", "infonce", "identity", "negative", "abc", "plain", "daso", "feedback"}
 
 
 def check(cfg: DictConfig) -> None:
@@ -35,7 +36,7 @@ def _terms_are_parts(cfg: DictConfig) -> None:
 
 def _pool_matches_terms(cfg: DictConfig) -> None:
     has_pool = cfg.unlabeled.pool is not None or cfg.unlabeled.from_source
-    needs_pool = sorted({"pseudo_label", "infonce", "identity", "negative"} & set(cfg.loss))
+    needs_pool = sorted(NEED_POOL & set(cfg.loss))
     if needs_pool and not has_pool:
         raise ConfigError(f"loss term {needs_pool[0]!r} needs unlabeled faces; set unlabeled=same or loss=[supervised]")
 

@@ -9,6 +9,7 @@ from fer_ssl.method.thresholds.dynamic import DynamicThreshold, RelativeDynamicT
 from fer_ssl.method.thresholds.fixed import FixedThreshold
 from fer_ssl.method.thresholds.flexmatch import FlexMatchThreshold
 from fer_ssl.method.thresholds.freematch import FreeMatchThreshold
+from fer_ssl.method.thresholds.refined import Refined
 from fer_ssl.method.thresholds.softmatch import SoftMatchThreshold
 from fer_ssl.method.thresholds.unstarved import Unstarved
 
@@ -21,6 +22,7 @@ __all__ = [
     "FixedThreshold",
     "FlexMatchThreshold",
     "FreeMatchThreshold",
+    "Refined",
     "RelativeDynamicThreshold",
     "SoftMatchThreshold",
     "Threshold",
