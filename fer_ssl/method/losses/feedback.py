@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from fer_ssl import dist
+from fer_ssl.method.functional import one_hot
 from fer_ssl.method.losses.base import Term, require
 from fer_ssl.types import Step
 
@@ -14,10 +15,10 @@ class Feedback(Term):
 
     As the circuit feedback of Meta-Face2Exp (Zeng et al., CVPR 2022): with h the fall of the adapting classifier's
     labeled loss by one step of gradient descent on the pseudo-labels, the model gets h times the cross-entropy of its
-    strong views against their own most probable class. Differs in that what adapts is a linear classifier on the model's
-    embeddings, which stay as they are, instead of a second network; that h is the fall by a plain step of size `rate`,
-    while the optimizer moves it; and that the model is reported, not the one that adapts. `classes` and `width` are
-    passed by the program. Raises ConfigError without a pool.
+    strong views against their own most probable class. Differs in that what adapts is a linear classifier on the
+    model's embeddings, which it does not change, instead of a second network; that h is the fall by a plain step of size
+    `rate`, while the optimizer moves it; and that the model is reported, not the one that adapts. `classes` and `width`
+    are passed by the program. Raises ConfigError without a pool.
     """
 
     student_views = frozenset({"labeled", "strong"})
@@ -42,7 +43,7 @@ class Feedback(Term):
     def helped(self, unlabeled: Tensor, pseudo_labels: Tensor, labeled: Tensor, labels: Tensor) -> Tensor:
         """Return by how much one step on the pseudo-labels of all ranks lowers the labeled loss of all ranks."""
         weight, bias = self.adapting.weight.float(), self.adapting.bias.float()
-        error = F.linear(unlabeled.float(), weight, bias).softmax(1) - F.one_hot(pseudo_labels, len(bias))
+        error = F.linear(unlabeled.float(), weight, bias).softmax(1) - one_hot(pseudo_labels, len(bias))
         step = self.rate / (len(error) * dist.world_size())
         moved = weight - step * dist.all_reduce_sum(error.T @ unlabeled.float())
         shifted = bias - step * dist.all_reduce_sum(error.sum(0))
