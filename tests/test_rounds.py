@@ -101,7 +101,7 @@ def test_labels_already_made_are_left_and_others_made_anew(tmp_path: Path, monke
     ("part", "overrides"),
     [
         ("CReSTThreshold", ["threshold@selection.threshold=crest"]),
-        ("Aligned", [OPEN, "alignment@selection.alignment=estimated"]),
+        ("Aligned", [OPEN, "selection.threshold.init=0.0", "alignment@selection.alignment=estimated"]),
     ],
 )
 def test_another_threshold_or_an_alignment_may_select(part: str, overrides: list[str], tmp_path: Path) -> None:

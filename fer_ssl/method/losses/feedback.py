@@ -16,7 +16,7 @@ class Feedback(Term):
     As the circuit feedback of Meta-Face2Exp (Zeng et al., CVPR 2022): with h the fall of the adapting classifier's
     labeled loss by one step of gradient descent on the pseudo-labels, the model gets h times the cross-entropy of its
     strong views against their own most probable class. Differs in that what adapts is a linear classifier on the
-    model's embeddings, which it does not change, instead of a second network; that h is the fall by a plain step of size
+    model's embeddings, which it does not change, not a second network; that h is the fall by a plain step of size
     `rate`, while the optimizer moves it; and that the model is reported, not the one that adapts. `classes` and `width`
     are passed by the program. Raises ConfigError without a pool.
     """
