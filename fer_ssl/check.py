@@ -6,6 +6,7 @@ from fer_ssl.errors import ConfigError
 
 COMPILE_MODES = (None, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 NEED_POOL = {"pseudo_label", "infonce", "identity", "negative", "abc", "plain", "daso", "feedback"}
+INSTEAD_OF = (("abc", "supervised"), ("abc", "pseudo_label"), ("daso", "pseudo_label"))
 
 
 def check(cfg: DictConfig) -> None:
@@ -16,6 +17,7 @@ def check(cfg: DictConfig) -> None:
     _roots_are_given(cfg)
     _heldout_exists(cfg)
     _corrects_once(cfg)
+    _terms_are_alone(cfg)
     if cfg.compile not in COMPILE_MODES:
         known = ", ".join(mode for mode in COMPILE_MODES if mode)
         raise ConfigError(f"compile={cfg.compile} is no mode of torch.compile; set compile=null or one of {known}")
@@ -62,10 +64,18 @@ def _heldout_exists(cfg: DictConfig) -> None:
 
 
 def _corrects_once(cfg: DictConfig) -> None:
-    long_tailed = cfg.loss.get("supervised", {})
-    ways = [way for way in ("adjust", "balance") if long_tailed.get(way)]
+    supervised = cfg.loss.get("supervised", {})
+    ways = [f"loss.supervised.{way}={supervised[way]}" for way in ("adjust", "balance") if supervised.get(way)]
+    ways += ["loss term abc"] if "abc" in cfg.loss else []
     if ways and cfg.sampler._target_.endswith("BalancedSampler"):
         raise ConfigError(
-            f"loss.supervised.{ways[0]}={long_tailed[ways[0]]} makes up for rare classes that sampler=balanced already "
-            f"deals as often as others; set sampler=natural, or loss.supervised.{ways[0]}=0"
+            f"{ways[0]} makes up for rare classes, which sampler=balanced already deals as often as others; "
+            "set sampler=natural"
         )
+
+
+def _terms_are_alone(cfg: DictConfig) -> None:
+    for term, other in INSTEAD_OF:
+        if term in cfg.loss and other in cfg.loss:
+            rest = ",".join(str(name) for name in cfg.loss if name != other)
+            raise ConfigError(f"loss term {term!r} does the work of {other!r}; set loss=[{rest}]")

@@ -107,7 +107,12 @@ def test_an_unknown_experiment_lists_the_known_ones() -> None:
         (["alignment=estimated", "alignment.pool=heldout"], r"alignment\.pool=heldout .* set data\.heldout_fraction="),
         (
             ["loss=[supervised_class_balanced]"],
-            r"balance=0\.9999 .* sampler=balanced .* set sampler=natural",
+            r"supervised\.balance=0\.9999 .* set sampler=natural",
+        ),
+        (["loss=[abc,plain]"], r"abc makes up for rare classes.* set sampler=natural"),
+        (
+            ["loss=[supervised,pseudo_label,daso]"],
+            r"'daso' does the work of 'pseudo_label'; set loss=\[supervised,daso\]",
         ),
         (["compile=fast"], r"compile=fast is no mode .* set compile=null or one of default"),
         (["trainer.max_steps=0"], r"trainer\.max_steps=0 trains nothing"),

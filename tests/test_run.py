@@ -186,6 +186,24 @@ def test_a_run_without_labels_resumes_with_the_state_of_its_term(name: str, tmp_
         assert moved.amax(1).min() > 0, "the optimizer sees every center"
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["+experiment=darp", "alignment.memory=16", "alignment.every=1", "alignment.warmup=1"],
+        ["+experiment=daso", "loss.daso.warmup=0.0"],
+        ["+experiment=dtm_prior", "threshold.update_every=1"],
+        ["+experiment=meta_face2exp"],
+    ],
+    ids=lambda options: options[0],
+)
+def test_parts_against_imbalance_resume_bit_for_bit(options: list[str], tmp_path: Path) -> None:
+    options = [*options, "schedule=constant", "trainer.max_steps=4"]
+    trained(tmp_path / "whole", *options)
+    trained(tmp_path / "broken", *options, "trainer.max_steps=2")
+    trained(tmp_path / "broken", *options, "ckpt_path=last")
+    assert_same_state(tmp_path / "whole", tmp_path / "broken")
+
+
 def test_a_checkpoint_without_a_classifier_is_not_scored(tmp_path: Path) -> None:
     trained(tmp_path, "+experiment=pretrain_infonce")
     path = tmp_path / "checkpoints" / "last.ckpt"

@@ -17,55 +17,7 @@ def unaligned(threshold: Threshold) -> Threshold:
     return threshold
 
 
-class Wrapped(Threshold):
-    """A threshold that sees other probabilities than the teacher's; subclasses say which.
-
-    Raises ConfigError for a threshold that aligns by itself.
-    """
-
-    def __init__(self, threshold: Threshold) -> None:
-        super().__init__(len(threshold.tau), 0.0)
-        if threshold.aligns:
-            raise ConfigError(
-                f"{type(threshold).__name__} aligns predictions by itself; set alignment=none, or "
-                "threshold.alignment=none where the threshold has it"
-            )
-        self.threshold = threshold
-        self.needs_labeled = threshold.needs_labeled
-        self.needs_heldout = threshold.needs_heldout
-        self.tau.copy_(threshold.tau)
-
-    def count(self, probs: Tensor, labeled: LabeledView | None) -> Tensor:
-        """Count a batch of predictions and return the running mean [C] that they are measured against."""
-        raise NotImplementedError
-
-    @torch.no_grad()
-    def forward(self, probs: Tensor, labeled: LabeledView | None = None, pool_rows: Tensor | None = None) -> Gate:
-        """Return the gate that `threshold` makes of the changed `probs` [B, C], after counting them."""
-        prior = self.count(probs.float(), labeled)
-        gate: Gate = self.threshold(self.align(probs), labeled, pool_rows)
-        self.tau.copy_(gate.tau)
-        return gate._replace(prior=prior)
-
-    def observe(self, labeled: LabeledView) -> None:
-        """Let the threshold look at a held-out fold."""
-        self.threshold.observe(labeled)
-
-    def end_epoch(self) -> None:
-        """Close an epoch of the threshold."""
-        self.threshold.end_epoch()
-
-    def look_at(self, source: Source) -> None:
-        """Ask for the predictions of `source` on labeled faces; raise ConfigError where the threshold wants others."""
-        if self.needs_labeled not in (None, source):
-            raise ConfigError(
-                f"alignment.source={source}, but the threshold looks at the {self.needs_labeled}'s predictions on "
-                f"labeled faces; set alignment.source={self.needs_labeled}"
-            )
-        self.needs_labeled = source
-
-
-class Aligned(Wrapped):
+class Aligned(Threshold):
     """Align predictions before `threshold` sees them and before pseudo-labels are read from them.
 
     The arguments are those of `Alignment`; `source` is the model whose predictions on labeled faces it looks at, where
@@ -86,26 +38,57 @@ class Aligned(Wrapped):
         pool: Fold = "train",
         class_counts: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(threshold)
+        super().__init__(len(threshold.tau), 0.0)
         require_choice("alignment.source", source, ("teacher", "student"))
+        if threshold.aligns:
+            raise ConfigError(
+                f"{type(threshold).__name__} aligns predictions by itself; set alignment=none, or "
+                "threshold.alignment=none where the threshold has it"
+            )
+        self.threshold = threshold
         self.alignment = Alignment(
             len(self.tau), decay, target, strength, temperature, against, start, pool, class_counts
         )
-        self.needs_heldout = self.needs_heldout or self.alignment.needs_heldout
-        if self.alignment.needs_labeled:
-            self.look_at(source)
+        self.needs_heldout = threshold.needs_heldout or self.alignment.needs_heldout
+        self.needs_labeled = _one_model(threshold, source) if self.alignment.needs_labeled else threshold.needs_labeled
+        self.tau.copy_(threshold.tau)
 
-    def count(self, probs: Tensor, labeled: LabeledView | None) -> Tensor:
-        """Count a batch and return the running mean prediction [C]."""
+    @torch.no_grad()
+    def forward(self, probs: Tensor, labeled: LabeledView | None = None, pool_rows: Tensor | None = None) -> Gate:
+        """Return the gate that `threshold` makes of the aligned `probs` [B, C], after counting them."""
+        self.count(probs.float(), labeled)
+        gate: Gate = self.threshold(self.changed(probs), labeled, pool_rows)
+        self.tau.copy_(gate.tau)
+        return gate._replace(prior=self.alignment.estimate.clone())
+
+    def count(self, probs: Tensor, labeled: LabeledView | None) -> None:
+        """Count a batch of predictions."""
         self.alignment.update(probs, labeled)
-        return self.alignment.estimate.clone()
+
+    def changed(self, probs: Tensor) -> Tensor:
+        """Return `probs` [B, C] as the threshold sees them."""
+        aligned: Tensor = self.alignment(probs)
+        return aligned
 
     @torch.no_grad()
     def align(self, probs: Tensor) -> Tensor:
-        """Return `probs` [B, C] aligned, and changed by the threshold if it does that."""
-        return self.threshold.align(self.alignment(probs))
+        """Return `probs` [B, C] aligned."""
+        return self.threshold.align(self.changed(probs))
 
     def observe(self, labeled: LabeledView) -> None:
         """Let alignment and threshold look at a held-out fold."""
         self.alignment.observe(labeled)
-        super().observe(labeled)
+        self.threshold.observe(labeled)
+
+    def end_epoch(self) -> None:
+        """Close an epoch of the threshold."""
+        self.threshold.end_epoch()
+
+
+def _one_model(threshold: Threshold, source: Source) -> Source:
+    if threshold.needs_labeled not in (None, source):
+        raise ConfigError(
+            f"alignment.source={source}, but the threshold looks at the {threshold.needs_labeled}'s predictions on "
+            f"labeled faces; set alignment.source={threshold.needs_labeled}"
+        )
+    return source

@@ -6,24 +6,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fer_ssl.method.choices import Source, require_choice
+from fer_ssl.method.choices import Source
 from fer_ssl.method.losses.queue import Queue
-from fer_ssl.method.thresholds.aligned import Wrapped
-from fer_ssl.method.thresholds.alignment import Alignment, Fold, Target
+from fer_ssl.method.thresholds.aligned import Aligned
+from fer_ssl.method.thresholds.alignment import Fold, Target
 from fer_ssl.method.thresholds.base import Threshold
 from fer_ssl.types import LabeledView
 
 SOLVER_STEPS = 10
 
 
-class Refined(Wrapped):
+class Refined(Aligned):
     """Refine predictions so that those of the last `memory` faces of the pool add up to a target distribution.
 
     As DARP (Kim et al., NeurIPS 2020): the refined predictions are those nearest to the given ones, uncertain faces
     giving way more easily, of which each class gets the target's share; and a class is only believed where it is among
     its `kept` times that many most probable faces. `target` and `pool` are those of `Alignment`. The solution is found
     every `every` steps, once `warmup` steps are done. Differs in that the last faces stand for the whole pool, and in
-    that the faces of a batch are refined by multipliers found before it. Raises ConfigError as `Wrapped` does.
+    that the faces of a batch are refined by multipliers found before it. Raises ConfigError as `Aligned` does.
     """
 
     multipliers: Tensor
@@ -44,13 +44,8 @@ class Refined(Wrapped):
         pool: Fold = "train",
         class_counts: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(threshold)
-        require_choice("alignment.source", source, ("teacher", "student"))
+        super().__init__(threshold, target, decay, source=source, pool=pool, class_counts=class_counts)
         classes = len(self.tau)
-        self.alignment = Alignment(classes, decay, target, pool=pool, class_counts=class_counts)
-        self.needs_heldout = self.needs_heldout or self.alignment.needs_heldout
-        if self.alignment.needs_labeled:
-            self.look_at(source)
         self.seen = Queue(memory, classes, groups=0)
         self.kept, self.every, self.warmup = kept, every, warmup
         self.register_buffer("multipliers", torch.zeros(classes))
@@ -60,26 +55,18 @@ class Refined(Wrapped):
         self._steps = 0
         self.register_load_state_dict_post_hook(_resume)  # type: ignore[no-untyped-call]
 
-    def count(self, probs: Tensor, labeled: LabeledView | None) -> Tensor:
-        """Count a batch, solve when it is time, and return the running mean prediction [C]."""
-        self.alignment.update(probs, labeled)
+    def count(self, probs: Tensor, labeled: LabeledView | None) -> None:
+        """Count a batch of predictions, and solve when it is time."""
+        super().count(probs, labeled)
         self.seen.push(probs, None, torch.ones(len(probs), dtype=torch.bool, device=probs.device))
         self._steps += 1
         self.steps.add_(1)
         if self._steps > self.warmup and self._steps % self.every == 0:
             self.solve()
-        return self.alignment.estimate.clone()
 
-    @torch.no_grad()
-    def align(self, probs: Tensor) -> Tensor:
-        """Return `probs` [B, C] refined, and changed by the threshold if it does that."""
-        cleaned = clean(probs.float(), self.cuts, self.scales)
-        return self.threshold.align(refine(cleaned, self.multipliers))
-
-    def observe(self, labeled: LabeledView) -> None:
-        """Let target and threshold look at a held-out fold."""
-        self.alignment.observe(labeled)
-        super().observe(labeled)
+    def changed(self, probs: Tensor) -> Tensor:
+        """Return `probs` [B, C] refined."""
+        return refine(clean(probs.float(), self.cuts, self.scales), self.multipliers)
 
     def solve(self) -> None:
         """Find cuts, scales and multipliers for the faces in memory."""
