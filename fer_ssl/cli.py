@@ -2,18 +2,20 @@
 
 import functools
 import logging
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import CompactHydraException
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from fer_ssl.errors import FerError
+from fer_ssl.errors import ConfigError, FerError
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,23 @@ def verb(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
         return cast(Callable[[], Any], main)
 
     return decorate
+
+
+def first_rank_speaks() -> None:
+    """Silence all but the errors of every process that a launcher of ranks started beside the first."""
+    names = ("RANK", "SLURM_PROCID", "LOCAL_RANK")  # torchrun's, Slurm's, Lightning's
+    if int(next((os.environ[name] for name in names if name in os.environ), 0)):
+        logging.disable(logging.WARNING)
+
+
+def require_lasting_folder() -> None:
+    """Raise ConfigError where torchrun's processes would each choose a run directory of their own, by the clock."""
+    chosen = OmegaConf.to_container(HydraConfig.get().run, resolve=False)
+    if "TORCHELASTIC_RUN_ID" in os.environ and "${now:" in str(chosen):
+        raise ConfigError(
+            "all processes of torchrun write to one folder, which a restart must find again; "
+            "set hydra.run.dir=outputs/<name> ckpt_path=auto"
+        )
 
 
 class SweepFailures(Callback):

@@ -27,6 +27,7 @@ from fer_ssl.claim import claimed, finished
 from fer_ssl.compiling import compile_parts
 from fer_ssl.data.loader import EvalLoader
 from fer_ssl.data.module import FaceData
+from fer_ssl.devices import check_devices
 from fer_ssl.errors import ConfigError
 from fer_ssl.loggers import HistoryLogger, close_loggers
 from fer_ssl.metrics import Scores
@@ -53,6 +54,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     A run that the scheduler asks to leave (SIGTERM, SIGUSR1) saves itself and exits with status REQUEUE.
     """
     check(cfg)
+    check_devices(cfg)
     run_dir = Path(cfg.run_dir)
     done = finished(run_dir, cfg) if cfg.ckpt_path == "auto" else None
     if done is not None:

@@ -33,7 +33,7 @@ def score(model: nn.Module, loader: EvalLoader, classes: int) -> Scored:
     gathered = _over_ranks(torch.cat(rows), torch.cat(labels), torch.cat(probs).cpu())
     order = gathered[0].argsort()
     all_labels, all_probs = gathered[1][order], gathered[2][order]
-    metrics = ExpressionMetrics(classes)
+    metrics = ExpressionMetrics(classes, over_ranks=False)  # every rank has all rows
     metrics.update(all_probs, all_labels)
     return Scored(all_probs, all_labels, metrics.compute())
 

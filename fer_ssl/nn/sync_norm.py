@@ -33,7 +33,7 @@ def synchronize_norms(network: nn.Module, device: torch.device) -> None:
 class _OverRanks(_BatchNorm):
     """A batch norm that normalises by mean and variance of all ranks' rows, of which each rank has as many."""
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+    def forward(self, input: Tensor) -> Tensor:
         if not self.training or dist.world_size() == 1:
             return super().forward(input)
         neutral = torch.ones(self.num_features, device=input.device)
@@ -99,7 +99,7 @@ class OverRanks2d(_OverRanks, nn.BatchNorm2d):
 class OverRanksAct2d(OverRanks2d):
     """timm's BatchNormAct2d over ranks: batch norm, then dropout and activation."""
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+    def forward(self, input: Tensor) -> Tensor:
         activated: Tensor = self.act(self.drop(super().forward(input)))
         return activated
 
