@@ -47,14 +47,19 @@ def first_rank_speaks() -> None:
         logging.disable(logging.WARNING)
 
 
-def require_lasting_folder() -> None:
-    """Raise ConfigError where torchrun's processes would each choose a run directory of their own, by the clock."""
-    chosen = OmegaConf.to_container(HydraConfig.get().run, resolve=False)
-    if "TORCHELASTIC_RUN_ID" in os.environ and "${now:" in str(chosen):
+def check_torchrun() -> None:
+    """Raise ConfigError for a run of torchrun's whose folder a restart would not find, or whose restart may hang."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return
+    if "${now:" in str(OmegaConf.to_container(HydraConfig.get().run, resolve=False)):
         raise ConfigError(
             "all processes of torchrun write to one folder, which a restart must find again; "
             "set hydra.run.dir=outputs/<name> ckpt_path=auto"
         )
+    restarts = int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0))
+    if restarts and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        # the addresses of dead processes stay in that store, and one in a few restarts waits for them for ever
+        raise ConfigError("a restart of torchrun may hang; start it with TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1")
 
 
 class SweepFailures(Callback):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from running import TINY, composed
+from running import composed
 
 from fer_ssl.devices import check_devices
 from fer_ssl.errors import ConfigError
@@ -67,9 +67,20 @@ def test_torchrun_and_configuration_must_agree(monkeypatch: pytest.MonkeyPatch) 
         check_devices(composed("trainer=ddp_cpu", "run_dir=."))
 
 
-def test_torchrun_needs_a_folder_that_lasts(tmp_path: Path) -> None:
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "TORCHELASTIC_RUN_ID": "1", "RANK": "0"}
-    command = [sys.executable, "-m", "fer_ssl.train", *TINY]
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ([], "must find again; set hydra.run.dir=outputs/<name> ckpt_path=auto"),
+        (["hydra.run.dir=run"], "a restart of torchrun may hang; start it with TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1"),
+    ],
+)
+def test_a_restart_of_torchrun_must_find_its_folder_and_not_hang(
+    overrides: list[str], message: str, tmp_path: Path
+) -> None:
+    agent = {"RUN_ID": "1", "MAX_RESTARTS": "1", "USE_AGENT_STORE": "True"}
+    environment = os.environ | {f"TORCHELASTIC_{name}": value for name, value in agent.items()}
+    command = [sys.executable, "-m", "fer_ssl.train", *overrides]
+    environment |= {"PYTHONPATH": str(REPOSITORY), "RANK": "0"}
     told = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert "must find again; set hydra.run.dir=outputs/<name> ckpt_path=auto" in told.stderr
+    assert message in told.stderr
     assert "Traceback" not in told.stderr
