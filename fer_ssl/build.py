@@ -139,6 +139,7 @@ def build_module(
         epoch_steps=cfg.epoch_steps,
         seed=cfg.seed,
         one_pass=cfg.one_pass,
+        sync_batchnorm=cfg.trainer.sync_batchnorm,
         config=plain(cfg),
     )
 
@@ -169,6 +170,7 @@ def build_trainer(cfg: DictConfig, run_dir: Path) -> Trainer:
     trainer: Trainer = make(
         cfg.trainer,
         precision=precision(cfg.trainer.precision, cfg.trainer.accelerator),
+        sync_batchnorm=False,  # the module's own work: Lightning's needs CUDA and drops timm's activations
         logger=[HistoryLogger(str(run_dir)), *(make(cfg.logger[name]) for name in cfg.logger if name != "csv")],
         callbacks=build_callbacks(cfg),
         profiler=make(cfg.profiler),

@@ -24,6 +24,8 @@ FREE_TO_CHANGE = (
     "callback",
     "trainer.max_steps",
     "trainer.devices",
+    "trainer.num_nodes",
+    "trainer.strategy",
     "data.root",
     "compile",
 )

@@ -32,6 +32,7 @@ def claimed(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
         if not _held(lock.fileno()):
             raise ConfigError(f"another run is writing to {run_dir}; wait for its end, or set hydra.run.dir=<dir>")
         try:
+            (run_dir / "metrics.json").unlink(missing_ok=True)  # first: other ranks ask whether the run is finished
             (run_dir / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
         except OSError as error:
             raise _unwritable(run_dir, error) from None

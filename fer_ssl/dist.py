@@ -1,5 +1,7 @@
 """Collectives over all ranks; in a single process they change nothing."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.distributed as collectives
 from torch import Tensor
@@ -28,6 +30,16 @@ def all_reduce_sum(tensor: Tensor) -> Tensor:
     total = tensor.detach().clone()
     collectives.all_reduce(total)
     return total
+
+
+@torch.no_grad()
+def average_(tensors: Sequence[Tensor]) -> None:
+    """Set each of `tensors`, of one dtype, to its mean over all ranks, in one collective."""
+    if world_size() == 1 or not tensors:
+        return
+    means = all_reduce_sum(torch.cat([tensor.flatten() for tensor in tensors])) / world_size()
+    for tensor, mean in zip(tensors, means.split([tensor.numel() for tensor in tensors]), strict=True):
+        tensor.copy_(mean.view_as(tensor))
 
 
 @torch.no_grad()

@@ -27,6 +27,7 @@ from fer_ssl.claim import claimed, finished
 from fer_ssl.compiling import compile_parts
 from fer_ssl.data.loader import EvalLoader
 from fer_ssl.data.module import FaceData
+from fer_ssl.devices import check_devices
 from fer_ssl.errors import ConfigError
 from fer_ssl.loggers import HistoryLogger, close_loggers
 from fer_ssl.metrics import Scores
@@ -53,6 +54,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     A run that the scheduler asks to leave (SIGTERM, SIGUSR1) saves itself and exits with status REQUEUE.
     """
     check(cfg)
+    check_devices(cfg)
     run_dir = Path(cfg.run_dir)
     done = finished(run_dir, cfg) if cfg.ckpt_path == "auto" else None
     if done is not None:
@@ -197,5 +199,8 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", message=".*dataloader is not resumable.*")  # FaceData saves its position
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of a deprecated name
     warnings.filterwarnings("ignore", message=".*Total length of .* is zero.*")  # a run without validation faces
+    warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # scores are of all ranks already
+    warnings.filterwarnings("ignore", message=".*broadcast_buffers.*")  # its new name is younger than torch 2.7
+    logging.getLogger("lightning.fabric.utilities.distributed").setLevel(logging.WARNING)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     torch.set_float32_matmul_precision("high")
