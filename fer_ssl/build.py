@@ -10,6 +10,7 @@ from hydra.utils import instantiate
 from lightning import Callback, Trainer
 from omegaconf import DictConfig, OmegaConf
 
+from fer_ssl.callbacks.checkpoint import DirectIO
 from fer_ssl.callbacks.cuda_graphs import StepMarks
 from fer_ssl.compiling import GRAPH_MODES
 from fer_ssl.data.decode import Decoder
@@ -17,6 +18,7 @@ from fer_ssl.data.module import FaceData
 from fer_ssl.data.splits import SplitPlan
 from fer_ssl.errors import FerError
 from fer_ssl.loggers import HistoryLogger
+from fer_ssl.masking import masked_tree
 from fer_ssl.method.losses import Term
 from fer_ssl.method.thresholds import Threshold
 from fer_ssl.module import SemiSupervised
@@ -145,8 +147,8 @@ def build_module(
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
-    """Return the resolved configuration as plain values, which a checkpoint may hold."""
-    return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
+    """Return the resolved configuration as plain values without secrets, which a checkpoint may hold."""
+    return cast(dict[str, Any], masked_tree(OmegaConf.to_container(cfg, resolve=True)))
 
 
 def precision(asked: str, accelerator: str) -> str:
@@ -179,4 +181,5 @@ def build_trainer(cfg: DictConfig, run_dir: Path) -> Trainer:
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
     )
+    trainer.strategy.checkpoint_io = DirectIO()
     return trainer
