@@ -48,8 +48,8 @@ class Tally(nn.Module):
 
     def check_finite(self) -> None:
         """Raise DivergedError, on all ranks, naming the loss terms that are no longer finite on any of them."""
-        total, *terms = all_reduce_sum((~self.losses.isfinite()).double()).tolist()
-        broken = [name for name, ranks in zip(self.names[1:], terms, strict=True) if ranks]
+        total, *terms = (~self.losses.isfinite()).tolist()
+        broken = [name for name, lost in zip(self.names[1:], terms, strict=True) if lost]
         if broken or total:
             raise DivergedError(
                 f"loss term {', '.join(broken) or 'total'} became NaN or infinite; the last good checkpoint is kept: "
