@@ -25,6 +25,8 @@ FREE_TO_CHANGE = (
     "callback",
     "trainer.max_steps",
     "trainer.devices",
+    "trainer.num_nodes",
+    "trainer.strategy",
     "data.root",
     "compile",
 )

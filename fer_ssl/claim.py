@@ -38,7 +38,7 @@ def claimed(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
         if not held(lock.fileno()):
             raise ConfigError(f"another run is writing to {run_dir}; wait for its end, or set hydra.run.dir=<dir>")
         try:
-            (run_dir / "metrics.json").unlink(missing_ok=True)  # it tells of what was here before
+            (run_dir / "metrics.json").unlink(missing_ok=True)  # first: other ranks ask whether the run is finished
             with whole(run_dir / "config.yaml") as partial:
                 partial.write_text(written(cfg))
         except OSError as error:

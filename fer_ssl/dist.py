@@ -1,5 +1,7 @@
 """Collectives over all ranks; in a single process they change nothing."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.distributed as collectives
 from torch import Tensor
@@ -33,6 +35,16 @@ def all_reduce_sum(tensor: Tensor) -> Tensor:
 def any_rank(holds: bool, device: torch.device) -> bool:
     """Say whether something holds on any rank; all ranks get the same answer."""
     return holds if world_size() == 1 else bool(all_reduce_sum(torch.tensor(int(holds), device=device)) > 0)
+
+
+@torch.no_grad()
+def average_(tensors: Sequence[Tensor]) -> None:
+    """Set each of `tensors`, of one dtype, to its mean over all ranks, in one collective."""
+    if world_size() == 1 or not tensors:
+        return
+    means = all_reduce_sum(torch.cat([tensor.flatten() for tensor in tensors])) / world_size()
+    for tensor, mean in zip(tensors, means.split([tensor.numel() for tensor in tensors]), strict=True):
+        tensor.copy_(mean.view_as(tensor))
 
 
 @torch.no_grad()

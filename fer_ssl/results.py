@@ -54,7 +54,7 @@ def write_pseudo_labels(path: Path, module: SemiSupervised, pool: Faces) -> None
     """Write what the final teacher says of `SAMPLES` faces spread over the pool, with the faces themselves."""
     rows = torch.linspace(0, len(pool) - 1, min(SAMPLES, len(pool))).long().unique()
     images = pool.images.read(rows)
-    probs = as_probs(module.teacher.average.eval()(images.to(module.device))).cpu()
+    probs = module.threshold.align(as_probs(module.teacher.average.eval()(images.to(module.device)))).cpu()
     confidence, pseudo_labels = probs.max(1)
     keep = (confidence >= module.tally.tau.cpu()[pseudo_labels]).float()
     columns = {

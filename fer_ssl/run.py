@@ -30,6 +30,7 @@ from fer_ssl.claim import claimed, finished
 from fer_ssl.compiling import compile_parts
 from fer_ssl.data.loader import EvalLoader
 from fer_ssl.data.module import FaceData
+from fer_ssl.devices import check_devices
 from fer_ssl.errors import ConfigError
 from fer_ssl.loggers import HistoryLogger, close_loggers
 from fer_ssl.metrics import Scores
@@ -58,6 +59,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     A run that the scheduler asks to leave (SIGTERM, SIGUSR1) saves itself and exits with status REQUEUE.
     """
     check(cfg)
+    check_devices(cfg)
     run_dir = Path(cfg.run_dir)
     done = finished(run_dir, cfg) if cfg.ckpt_path == "auto" else None
     if done is not None:
@@ -76,7 +78,7 @@ def _train(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
     data.setup()
     _write_data(run_dir, data)
     pool_size = 0 if data.pool is None else len(data.pool)
-    module = build_module(cfg, data.space, pool_size, data.people, fresh=resume_from is None)
+    module = build_module(cfg, data.space, pool_size, data.people, data.class_counts, fresh=resume_from is None)
     if resume_from is not None:
         _require_fit(resume_from, module)
     if cfg.compile is not None:
@@ -125,7 +127,7 @@ def score_checkpoint(cfg: DictConfig) -> dict[str, Any]:
         raise ConfigError(f"data={cfg.data.name} has no {cfg.split} split; set split=train, val or test")
     model = build_model(trained, len(source.space))
     load_average(model, checkpoint)
-    scored = score(model.to(_device(cfg.accelerator)), EvalLoader(faces, cfg.data.batch_eval), len(source.space))
+    scored = score(model.to(chosen_device(cfg.accelerator)), EvalLoader(faces, cfg.data.batch_eval), len(source.space))
     classes = list(source.space.classes)
     results = {cfg.split: scored.scores.to_dict(classes), "classes": classes, "environment": environment()}
     write_json(run_dir / "metrics.json", results)
@@ -147,7 +149,8 @@ def headline(scores: Scores) -> str:
     return "  ".join(f"{name} {100 * getattr(scores, name):.2f}" for name in names)
 
 
-def _device(accelerator: str) -> str:
+def chosen_device(accelerator: str) -> str:
+    """Return the device on which a checkpoint is asked, by the name of an accelerator."""
     return "cuda" if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available() else "cpu"
 
 
@@ -220,5 +223,8 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", message=".*dataloader is not resumable.*")  # FaceData saves its position
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of a deprecated name
     warnings.filterwarnings("ignore", message=".*Total length of .* is zero.*")  # a run without validation faces
+    warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # scores are of all ranks already
+    warnings.filterwarnings("ignore", message=".*broadcast_buffers.*")  # its new name is younger than torch 2.7
+    logging.getLogger("lightning.fabric.utilities.distributed").setLevel(logging.WARNING)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     torch.set_float32_matmul_precision("high")

@@ -1,5 +1,6 @@
 """Batches by position: resident faces are indexed, streamed ones are decoded by workers."""
 
+import math
 import time
 from collections.abc import Iterator
 from itertools import count
@@ -161,11 +162,15 @@ class TrainLoader:
 
 
 class EvalLoader:
-    """All faces of a split once over all ranks, in blocks; nothing is padded."""
+    """All faces of a split once over all ranks, in at least one block; nothing is padded.
+
+    Every rank has as many blocks, of which some may be empty, so that a sharded model is asked equally often.
+    """
 
     def __init__(self, faces: Faces, batch_size: int, rank: int = 0, world: int = 1) -> None:
         self.faces = faces
-        self.blocks = torch.arange(rank, len(faces), world).split(batch_size)
+        blocks = max(1, math.ceil(len(faces) / (world * batch_size)))
+        self.blocks = torch.arange(rank, len(faces), world).tensor_split(blocks)
 
     def __len__(self) -> int:
         return len(self.blocks)

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from fer_ssl.files import whole
 from fer_ssl.types import UNKNOWN, Faces
 
-LABELED_ROLES = ("labeled", "heldout", "val", "test")
+LABELED_ROLES = ("labeled", "pseudo", "heldout", "val", "test")
 
 
 def manifest_hash(roles: Mapping[str, Faces]) -> str:
