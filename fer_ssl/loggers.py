@@ -43,6 +43,10 @@ class HistoryLogger(Logger):
     def version(self) -> int:
         return 0
 
+    def go_on_from(self, step: int) -> None:
+        """Forget what an earlier life of the run logged after `step`."""
+        self.rows = {known: row for known, row in self.rows.items() if known <= step}
+
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         at = step or 0

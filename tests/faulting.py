@@ -51,6 +51,11 @@ class Started:
             time.sleep(0.005)
 
     @property
+    def lost(self) -> int:
+        """Steps done since the last one saved."""
+        return max(0, self.steps[0] - max(self.steps[1], 0))
+
+    @property
     def text(self) -> str:
         return self.log.read_text()
 
@@ -75,7 +80,7 @@ def start_ranks(run_dir: Path, *overrides: str, fault: Fault | None = None, worl
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     shared = {"WORLD_SIZE": str(world), "NODE_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    options = (*overrides, f"trainer.devices={world}", "++trainer.strategy=ddp", "trainer.accelerator=cpu")
+    options = ("trainer=ddp_cpu", f"trainer.devices={world}", *overrides)
     return [start(run_dir, *options, fault=fault, **shared, LOCAL_RANK=str(rank)) for rank in range(world)]
 
 

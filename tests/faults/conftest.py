@@ -16,8 +16,8 @@ HEAD = """# Reliability
 
 Written by `make test-faults`, which breaks tiny runs in every way of this table and fails where one loses or changes
 anything. *Steps lost* were done again: those since the last checkpoint, one of which is written every
-`callback.checkpoint.every_n_steps`; in brackets, how many of them a whole checkpoint already held. A row is of the last
-run in which its test passed.
+`callback.checkpoint.every_n_steps`; in brackets, where counted, how many of them a whole checkpoint already held. A row
+is of the last run in which its test passed.
 
 | fault | times | steps lost | outcome | date | commit |
 | --- | --- | --- | --- | --- | --- |

@@ -64,7 +64,7 @@ def test_a_killed_data_worker_is_told(shards: Path, tmp_path: Path, found: Calla
     assert "set data.workers=1 or 0, and go on with ckpt_path=auto" in run.text
     assert "Traceback" not in run.text
     assert not any(lives(reader) for reader in readers)
-    found("a data worker killed", 1, "up to the interval (0)", "ends with a sentence, no process is left")
+    found("a data worker killed", 1, f"{run.lost}", "ends with a sentence, no process is left")
 
 
 @pytest.mark.slow
@@ -78,7 +78,7 @@ def test_workers_do_not_outlive_a_killed_run(shards: Path, tmp_path: Path, found
     while any(lives(reader) for reader in readers):
         assert time.monotonic() < end
         time.sleep(0.1)
-    found("a run with data workers killed", 1, "up to the interval (0)", "its workers end by themselves")
+    found("a run with data workers killed", 1, f"{run.lost}", "its workers end by themselves")
 
 
 @pytest.mark.slow
@@ -91,4 +91,4 @@ def test_a_shard_that_vanishes_is_named(readers: int, shards: Path, tmp_path: Pa
     assert f"images of {shards} cannot be read (b/" in run.text
     assert "No such file or directory" in run.text
     assert "Traceback" not in run.text
-    found(f"a shard vanishes, data.workers={readers}", 1, "up to the interval (0)", "ends with a sentence naming it")
+    found(f"a shard vanishes, data.workers={readers}", 1, f"{run.lost}", "ends with a sentence naming it")

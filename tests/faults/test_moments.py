@@ -1,16 +1,19 @@
 """Ends at chosen moments: Ctrl-C, a scheduler's signal or a kill in every phase of a run."""
 
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from comparing import assert_same_run
-from running import trained
+from running import TINY, trained
 
 from fer_ssl import run as running_code
 from fer_ssl.callbacks.checkpoint import DirectIO
+from fer_ssl.checkpoints import read_checkpoint
 from fer_ssl.data.module import FaceData
 from fer_ssl.module import SemiSupervised
 
@@ -73,7 +76,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on(phase: str, whole: Path, tmp_path: Pat
     assert not list(tmp_path.rglob("*.partial"))
     trained(tmp_path, *OPTIONS)
     assert_same_run(whole, tmp_path)
-    found(f"Ctrl-C: {phase}", 1, "0 (0)", "exit status 130, goes on to the same result")
+    found(f"Ctrl-C: {phase}", 1, "0", "ends clean, goes on to the same result")
 
 
 @pytest.mark.parametrize("phase", ["validation", pytest.param("writing a checkpoint", marks=pytest.mark.slow)])
@@ -84,6 +87,22 @@ def test_a_kill_between_two_phases_is_made_good(phase: str, whole: Path, tmp_pat
             trained(tmp_path, *OPTIONS)
     trained(tmp_path, *OPTIONS)
     assert_same_run(whole, tmp_path)
+
+
+@pytest.mark.slow
+def test_ctrl_c_on_the_command_line(tmp_path: Path, found: Callable[..., None]) -> None:
+    long = ("trainer.max_steps=100000", "callback.checkpoint.every_n_steps=100000", f"hydra.run.dir={tmp_path}")
+    command = [sys.executable, "-m", "fer_ssl.train", *(each for each in TINY if "max_steps" not in each), *long]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        lines = []
+        for line in process.stdout or ():
+            lines.append(line)
+            if line.startswith("step 3/"):
+                process.send_signal(signal.SIGINT)
+    assert process.returncode == 130, lines
+    assert "Traceback" not in "".join(lines)
+    assert read_checkpoint(tmp_path / "checkpoints" / "last.ckpt")["global_step"] >= 3
+    found("Ctrl-C on the command line", 1, "0", "exit status 130, saved at the end of the step, no traceback")
 
 
 @pytest.mark.slow

@@ -35,7 +35,7 @@ def test_a_dead_rank_is_named_and_the_other_ends(dead: int, tmp_path: Path, foun
     assert seconds < LIMIT
     assert f"error: rank {dead} was killed, and the others cannot go on without it" in ranks[1 - dead].text
     assert read_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["global_step"] == 2
-    found(f"rank {dead} of two gloo ranks killed", 1, "1 (0)", f"the other ends {seconds:.1f} s later and names it")
+    found(f"rank {dead} of two gloo ranks killed", 1, "1", f"the other ends {seconds:.1f} s later and names it")
 
 
 @pytest.mark.slow
@@ -45,7 +45,7 @@ def test_a_rank_that_dies_while_nobody_waits_for_it_is_noticed(tmp_path: Path, f
     assert statuses == [1, -9]
     assert seconds < LIMIT
     assert "error: rank 1 was killed" in ranks[0].text
-    found("rank 1 killed while rank 0 hangs elsewhere", 1, "1 (0)", f"rank 0 ends {seconds:.1f} s later, naming it")
+    found("rank 1 killed while rank 0 hangs elsewhere", 1, "1", f"rank 0 ends {seconds:.1f} s later, naming it")
 
 
 @pytest.mark.slow
@@ -56,7 +56,7 @@ def test_loss_that_diverges_on_one_rank_ends_both(tmp_path: Path, found: Callabl
     assert seconds < LIMIT
     assert all("error: loss term infonce became NaN or infinite" in rank.text for rank in ranks)
     assert all(value.isfinite().all() for name, value in last(tmp_path / "run").items() if "tally" not in name)
-    found("NaN loss on one of two ranks", 1, "1 (0)", "both end with the sentence; the last good checkpoint is kept")
+    found("NaN loss on one of two ranks", 1, "1", "both end with the sentence; the last good checkpoint is kept")
 
 
 @pytest.mark.slow
@@ -64,8 +64,9 @@ def test_loss_that_diverges_on_one_rank_ends_both(tmp_path: Path, found: Callabl
 def test_a_run_goes_on_with_another_number_of_ranks(
     before: int, after: int, tmp_path: Path, found: Callable[..., None]
 ) -> None:
-    # batch norm's statistics are of a rank's own batch, so the network here has none
-    own = ("+experiment=supervised", "backbone=timm", "backbone.name=test_convnext", "image_size=32", "optim=sgd")
+    # no batch norm and no bf16, whose rounding depends on how a batch is shared out
+    network = ("backbone=timm", "backbone.name=test_convnext", "image_size=32", "trainer.precision=32-true")
+    own = ("+experiment=supervised", "optim=sgd", *network)
     options = (*OPTIONS, *own)
     for name, worlds in (("whole", (1, 1)), ("changed", (before, after))):
         for world, steps in zip(worlds, (4, 8), strict=True):
@@ -76,4 +77,4 @@ def test_a_run_goes_on_with_another_number_of_ranks(
     whole, changed = last(tmp_path / "whole"), last(tmp_path / "changed")
     for name in (name for name in whole if not name.startswith("tally")):
         torch.testing.assert_close(changed[name], whole[name], rtol=1e-3, atol=1e-4, msg=name)
-    found(f"resumed on {after} ranks after {before}", 1, "0 (0)", "the one-rank run's weights, to rounding")
+    found(f"resumed on {after} ranks after {before}", 1, "0", "the one-rank run's weights, to rounding")

@@ -38,7 +38,7 @@ def test_a_clock_that_jumps_changes_nothing(
     assert results["train"]["images_per_second"] > 1
     monkeypatch.undo()
     assert_same_run(whole, tmp_path)
-    found("the clock jumps by a day, back and forth", next(jumps), "0 (0)", "durations are those of a monotonic clock")
+    found("the clock jumps by a day, back and forth", next(jumps), "0", "durations are those of a monotonic clock")
 
 
 def test_a_rotten_checkpoint_costs_what_came_after_the_one_before(
@@ -53,7 +53,7 @@ def test_a_rotten_checkpoint_costs_what_came_after_the_one_before(
     assert re.search(r"passed over: checkpoint \S+last\.ckpt cannot be read \(the checksum of its record", caplog.text)
     trained(tmp_path / "whole", *OPTIONS, "schedule=constant")
     assert_same_run(tmp_path / "whole", tmp_path)
-    found("one bit of the newest checkpoint flipped", 1, "1 (0)", "a warning names it, the one before is taken")
+    found("one bit of the newest checkpoint flipped", 1, "1", "a warning names it, the one before is taken")
 
 
 @pytest.mark.slow
@@ -66,7 +66,7 @@ def test_a_second_run_is_refused(tmp_path: Path, found: Callable[..., None]) -> 
     first.process.kill()
     first.wait()
     trained(tmp_path / "run", *OPTIONS)
-    found("two runs started in one directory", 1, "0 (0)", "the second is refused, the first goes on")
+    found("two runs started in one directory", 1, "0", "the second is refused, the first goes on")
 
 
 @contextmanager
@@ -117,7 +117,7 @@ def test_a_wandb_server_that_does_not_serve_is_told(
     assert "error: W&B cannot be reached or refuses" in run.text
     assert "set logger.wandb.mode=offline and upload later" in run.text
     assert "a" * 40 not in run.text
-    found(f"W&B server {name}, logger.wandb.timeout=5", 1, "0 (0)", f"refused before training, after {seconds:.0f} s")
+    found(f"W&B server {name}, logger.wandb.timeout=5", 1, "0", f"refused before training, after {seconds:.0f} s")
 
 
 def test_a_resumed_run_continues_its_wandb_run(tmp_path: Path) -> None:
