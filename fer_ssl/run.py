@@ -141,6 +141,7 @@ def _finish(trainer: Trainer, module: SemiSupervised, data: FaceData, run_dir: P
     if not module.learns_labels:
         log.info("no label was learned: the classifier becomes the nearest class mean of the labeled faces")
         fit_class_means(module.teacher.average, data.eval_loader(data.labeled), len(data.space))
+    module.gather_networks()
     module.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU by now
     scored = _score_splits(module, data)
     results = summarise(trainer, data, scored)
