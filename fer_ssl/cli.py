@@ -16,6 +16,9 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from fer_ssl.errors import ConfigError, FerError
+from fer_ssl.masking import Masked, masked
+
+INTERRUPTED = 130  # the exit status after Ctrl-C, as shells have it: 128 + SIGINT
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +33,15 @@ def verb(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
         @hydra.main(config_path=str(CONF), config_name=config_name, version_base="1.3")
         @functools.wraps(run)
         def main(cfg: DictConfig) -> Any:
+            for handler in logging.root.handlers:
+                handler.addFilter(Masked())
             try:
                 return run(cfg)
             except FerError as error:
-                raise CompactHydraException(f"error: {error}") from None
+                raise CompactHydraException(masked(f"error: {error}")) from None
+            except KeyboardInterrupt:
+                print("interrupted", file=sys.stderr)
+                raise SystemExit(INTERRUPTED) from None
 
         return cast(Callable[[], Any], main)
 
@@ -86,5 +94,5 @@ def told(run: Callable[[], Any]) -> Any:
     try:
         return run()
     except FerError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(masked(f"error: {error}"), file=sys.stderr)
         raise SystemExit(2) from None

@@ -14,6 +14,7 @@ from torch.profiler import record_function
 
 from fer_ssl import dist
 from fer_ssl.data.module import FaceData
+from fer_ssl.dist import random_states, set_random_state
 from fer_ssl.method.losses import Term
 from fer_ssl.method.teacher import Teacher
 from fer_ssl.method.thresholds import Threshold
@@ -80,8 +81,8 @@ class SemiSupervised(LightningModule):
         self.learns_labels = "labeled" in self.student_views
         self.sync_batchnorm = sync_batchnorm
         self.config = config
-        self._rng: Tensor | None = None
         self._whole: Skeleton | None = None
+        self._rng: dict[str, Tensor] | None = None
         self.tally = Tally(tuple(terms), space.classes)
         self.metrics = ExpressionMetrics(len(space))
 
@@ -201,14 +202,14 @@ class SemiSupervised(LightningModule):
         checkpoint["config"] = self.config
         checkpoint["classes"] = list(self.space.classes)
         checkpoint["learns_labels"] = self.learns_labels
-        checkpoint["rng"] = torch.get_rng_state()
+        checkpoint["rng"] = random_states(self.device)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._rng = checkpoint["rng"]
 
     def on_train_start(self) -> None:
         if self._rng is not None:
-            torch.set_rng_state(self._rng)
+            set_random_state(self._rng, self.device)
         self.model.train()
 
 

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from fer_ssl.cli import check_torchrun, first_rank_speaks, verb
 
-PARTS = ("data", "unlabeled", "sampler", "backbone", "head", "teacher", "target", "threshold")
+PARTS = ("data", "unlabeled", "sampler", "backbone", "head", "teacher", "target", "threshold", "alignment")
 
 
 def train(cfg: DictConfig) -> dict[str, Any]:

@@ -47,9 +47,10 @@ class Tally(nn.Module):
         self.tau.copy_(step.gate.tau)
 
     def check_finite(self) -> None:
-        """Raise DivergedError naming the loss terms that are no longer finite."""
-        broken = [name for name, value in zip(self.names[1:], self.losses[1:].tolist(), strict=True) if value - value]
-        if broken or not torch.isfinite(self.losses[0]):
+        """Raise DivergedError, on all ranks, naming the loss terms that are no longer finite on any of them."""
+        total, *terms = (~self.losses.isfinite()).tolist()
+        broken = [name for name, lost in zip(self.names[1:], terms, strict=True) if lost]
+        if broken or total:
             raise DivergedError(
                 f"loss term {', '.join(broken) or 'total'} became NaN or infinite; the last good checkpoint is kept: "
                 "lower optim.lr, set trainer.gradient_clip_val=1, or set trainer.precision=32-true and ckpt_path=last"
