@@ -104,7 +104,7 @@ def test_every_face_is_scored_once(runs: Runs) -> None:
 
 
 def test_a_run_goes_on_with_another_number_of_ranks(runs: Runs, tmp_path: Path) -> None:
-    checkpoint = f"ckpt_path={runs.many}/dtm/checkpoints/previous.ckpt"
+    checkpoint = f"ckpt_path={runs.many}/dtm/checkpoints/last-1.ckpt"
     trained(tmp_path, *COMMON, *CASES["dtm"], checkpoint)
     for key, value in weights(runs.one / "dtm").items():
         torch.testing.assert_close(weights(tmp_path)[key], value, **LOOSE, equal_nan=True, msg=key)
@@ -124,7 +124,7 @@ def sharded() -> dict[str, Any]:
     on_cpu = ("trainer=fsdp", "trainer.accelerator=cpu", f"trainer.devices={dist.world_size()}")
     for name, options in SHARDED.items():
         trained(Path(name), *COMMON, *options, *on_cpu)
-        again = f"ckpt_path={name}/checkpoints/previous.ckpt"
+        again = f"ckpt_path={name}/checkpoints/last-1.ckpt"
         trained(Path(f"{name}_resumed"), *COMMON, *options, *on_cpu, again)
     return {"local": [sum(p.numel() for p in module.model.parameters()) for module in modules]}
 
