@@ -108,35 +108,3 @@ def test_a_run_goes_on_with_another_number_of_ranks(runs: Runs, tmp_path: Path) 
     trained(tmp_path, *COMMON, *CASES["dtm"], checkpoint)
     for key, value in weights(runs.one / "dtm").items():
         torch.testing.assert_close(weights(tmp_path)[key], value, **LOOSE, equal_nan=True, msg=key)
-
-
-SHARDED = {
-    "convolutions": DTM,
-    "transformer": (*DTM, "backbone=timm", "backbone.name=test_vit", "image_size=160", "trainer.gradient_clip_val=0.1"),
-    "people": ("loss=[supervised,identity]", "one_pass=false"),
-}
-
-
-def sharded() -> dict[str, Any]:
-    modules: list[Any] = []
-    build = running.build_module
-    running.build_module = lambda *args, **kwargs: modules.append(build(*args, **kwargs)) or modules[-1]
-    on_cpu = ("trainer=fsdp", "trainer.accelerator=cpu", f"trainer.devices={dist.world_size()}")
-    for name, options in SHARDED.items():
-        trained(Path(name), *COMMON, *options, *on_cpu)
-        again = f"ckpt_path={name}/checkpoints/last-1.ckpt"
-        trained(Path(f"{name}_resumed"), *COMMON, *options, *on_cpu, again)
-    return {"local": [sum(p.numel() for p in module.model.parameters()) for module in modules]}
-
-
-@pytest.mark.slow
-def test_sharded_weights_train_what_whole_ones_do(tmp_path: Path) -> None:
-    run_ranks(sharded, tmp_path)
-    for name, options in SHARDED.items():
-        trained(tmp_path / "one" / name, *COMMON, *options)
-        expected = weights(tmp_path / "one" / name)
-        for folder in (tmp_path / name, tmp_path / f"{name}_resumed"):
-            for key, value in expected.items():
-                torch.testing.assert_close(weights(folder)[key], value, **LOOSE, equal_nan=True, msg=f"{name}: {key}")
-        for row, one in zip(history(tmp_path / name), history(tmp_path / "one" / name), strict=True):
-            assert row == pytest.approx(one, rel=1e-3, abs=1e-4)
