@@ -150,7 +150,10 @@ def _pool_and_observed(data: FaceData, role: str) -> tuple[Faces, Faces]:
         raise ConfigError("the run had no pool to label; train with unlabeled=same or another pool")
     known = [name for name in ("labeled", "heldout", "val") if name in roles]
     if role not in known:
-        raise ConfigError(f"observe={role}, but the run has no such labeled faces; set observe to {' or '.join(known)}")
+        raise ConfigError(
+            f"selection.observe={role}, but the run has no such labeled faces; set selection.observe to "
+            f"{' or '.join(known)}"
+        )
     return roles["pool"], roles[role]
 
 
