@@ -10,6 +10,7 @@ from hydra.utils import instantiate
 from lightning import Callback, Trainer
 from omegaconf import DictConfig, OmegaConf
 
+from fer_ssl.callbacks.checkpoint import DirectIO
 from fer_ssl.callbacks.cuda_graphs import StepMarks
 from fer_ssl.compiling import GRAPH_MODES
 from fer_ssl.data.decode import Decoder
@@ -17,6 +18,7 @@ from fer_ssl.data.module import FaceData
 from fer_ssl.data.splits import SplitPlan
 from fer_ssl.errors import FerError
 from fer_ssl.loggers import HistoryLogger
+from fer_ssl.masking import masked_tree
 from fer_ssl.method.losses import Term
 from fer_ssl.method.thresholds import Threshold
 from fer_ssl.module import SemiSupervised
@@ -139,13 +141,14 @@ def build_module(
         epoch_steps=cfg.epoch_steps,
         seed=cfg.seed,
         one_pass=cfg.one_pass,
+        sync_batchnorm=cfg.trainer.sync_batchnorm,
         config=plain(cfg),
     )
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
-    """Return the resolved configuration as plain values, which a checkpoint may hold."""
-    return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
+    """Return the resolved configuration as plain values without secrets, which a checkpoint may hold."""
+    return cast(dict[str, Any], masked_tree(OmegaConf.to_container(cfg, resolve=True)))
 
 
 def precision(asked: str, accelerator: str) -> str:
@@ -169,6 +172,7 @@ def build_trainer(cfg: DictConfig, run_dir: Path) -> Trainer:
     trainer: Trainer = make(
         cfg.trainer,
         precision=precision(cfg.trainer.precision, cfg.trainer.accelerator),
+        sync_batchnorm=False,  # the module's own work: Lightning's needs CUDA and drops timm's activations
         logger=[HistoryLogger(str(run_dir)), *(make(cfg.logger[name]) for name in cfg.logger if name != "csv")],
         callbacks=build_callbacks(cfg),
         profiler=make(cfg.profiler),
@@ -177,4 +181,5 @@ def build_trainer(cfg: DictConfig, run_dir: Path) -> Trainer:
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
     )
+    trainer.strategy.checkpoint_io = DirectIO()
     return trainer

@@ -17,9 +17,9 @@ from fer_ssl.data.loader import EvalLoader, TrainLoader
 from fer_ssl.data.manifest import manifest_hash, write_manifest
 from fer_ssl.data.placing import Placement
 from fer_ssl.data.pool_labels import pseudo_labeled
-from fer_ssl.data.samplers import Sampler, ShuffledSampler
+from fer_ssl.data.samplers import Sampler, ShuffledSampler, per_rank
 from fer_ssl.data.splits import SplitPlan, SplitRows, divide
-from fer_ssl.errors import ConfigError, DataError
+from fer_ssl.errors import DataError
 from fer_ssl.types import Batch, Faces, LabelSpace, Splits
 
 log = logging.getLogger(__name__)
@@ -132,21 +132,18 @@ class FaceData(LightningDataModule):
         self.leaked += int(leaked.sum())
         return ~leaked
 
-    def _per_rank(self, batch_size: int, override: str) -> tuple[int, int, int]:
-        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        if batch_size % world:
-            raise ConfigError(
-                f"{override}={batch_size} does not divide over {world} ranks; set {override}="
-                f"{-(-batch_size // world) * world}"
-            )
-        return batch_size // world, rank, world
+    @property
+    def _place(self) -> tuple[int, int]:
+        """This rank and how many there are."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def train_dataloader(self) -> TrainLoader:
-        batch, rank, world = self._per_rank(self.batch_labeled, "batch.labeled")
+        rank, world = self._place
+        batch = per_rank(self.batch_labeled, world, "batch.labeled")
         labeled_sampler = self.sampler(self.taught.labels, batch, rank, world, self.seed)
         pool_sampler = None
         if self.pool is not None:
-            batch, rank, world = self._per_rank(self.batch_unlabeled, "batch.unlabeled")
+            batch = per_rank(self.batch_unlabeled, world, "batch.unlabeled")
             pool_sampler = ShuffledSampler(len(self.pool), batch, rank, world, self.seed)
         placed = self.placement
         labeled, pool = placed(self.taught), None if self.pool is None else placed(self.pool)
@@ -176,8 +173,7 @@ class FaceData(LightningDataModule):
 
     def eval_loader(self, faces: Faces) -> EvalLoader:
         """Return a loader of all `faces`, shared over the ranks without padding."""
-        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return EvalLoader(self.placement(faces), self.batch_eval, rank, world)
+        return EvalLoader(self.placement(faces), self.batch_eval, *self._place)
 
     @property
     def placement(self) -> Placement:

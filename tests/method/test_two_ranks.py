@@ -12,6 +12,7 @@ from torch.nn import functional as F  # noqa: N812
 from fer_ssl import dist
 from fer_ssl.method.functional import info_nce
 from fer_ssl.method.losses import DASO, Feedback
+from fer_ssl.method.losses.fairness import Fairness
 from fer_ssl.method.losses.queue import Queue
 from fer_ssl.method.thresholds import (
     AdaMatchThreshold,
@@ -25,7 +26,7 @@ from fer_ssl.method.thresholds import (
     Threshold,
     Unstarved,
 )
-from fer_ssl.types import LabeledView, Output, Step
+from fer_ssl.types import Gate, LabeledView, Output, Step
 
 CLASSES, ROWS, STEPS = 7, 16, 3
 MASKS = {"both": [True] * 11 + [False] * 5, "one_rank": [False] * 8 + [True] * 8, "none": [False] * ROWS}
@@ -45,6 +46,19 @@ def contrast(mask: list[bool], grouped: bool) -> dict[str, Tensor]:
     loss.backward()
     averaged = dist.all_reduce_sum(net.weight.grad) / dist.world_size()  # what DistributedDataParallel does
     return {"loss": loss.detach(), "gradient": averaged}
+
+
+def fairness(kept: list[bool]) -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    net, faces = nn.Linear(5, CLASSES), torch.randn(ROWS, 5)
+    strong = Output(net(share(faces)), share(faces))
+    probs, gate = share(torch.randn(ROWS, CLASSES).softmax(1)), Gate(share(torch.tensor(kept).float()), torch.ones(1))
+    step = Step({"strong": strong}, {}, torch.ones(0), None, probs, None, None, gate, 0)
+    term = Fairness(CLASSES, decay=0.5)
+    loss = term(step)
+    loss.backward()
+    averaged = dist.all_reduce_sum(net.weight.grad) / dist.world_size()
+    return {"loss": loss.detach(), "gradient": averaged, **dict(term.state_dict())}
 
 
 def thresholds() -> dict[str, Threshold]:
@@ -104,8 +118,10 @@ def feedback() -> dict[str, Tensor]:
 
 def everything() -> dict[str, Any]:
     cases = {f"{name}-{grouped}": contrast(mask, grouped) for name, mask in MASKS.items() for grouped in (False, True)}
+    fair = {name: fairness(mask) for name, mask in MASKS.items()}
     return {
         "contrast": cases,
+        "fairness": fair,
         "states": states(),
         "queued": queued(),
         "prototypes": prototypes(),
@@ -127,6 +143,13 @@ def test_info_nce_equals_one_rank(name: str, grouped: bool, ranks: list[dict[str
         got = rank["contrast"][f"{name}-{grouped}"]
         torch.testing.assert_close(got["loss"], expected["loss"], atol=1e-6, rtol=1e-5)
         torch.testing.assert_close(got["gradient"], expected["gradient"], atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_fairness_equals_one_rank(name: str, ranks: list[dict[str, Any]]) -> None:
+    expected = fairness(MASKS[name])
+    for rank in ranks:
+        torch.testing.assert_close(rank["fairness"][name], expected, atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", thresholds())
