@@ -180,6 +180,16 @@ def test_a_teacher_without_a_pool_labels_nothing(tmp_path: Path) -> None:
         label_pool(checkpoint, selection(), "cpu", tmp_path / "labels.parquet")
 
 
+@pytest.mark.parametrize("part", ["data", "unlabeled", "sampler"])
+def test_a_checkpoint_that_asks_for_a_strangers_part_is_refused(part: str, teacher: Path, tmp_path: Path) -> None:
+    checkpoint = torch.load(teacher / "checkpoints" / "last.ckpt", weights_only=True)
+    checkpoint["config"][part]["source"] = {"_target_": "os.system", "command": f"touch {tmp_path}/ran"}
+    torch.save(checkpoint, tmp_path / "hostile.ckpt")
+    with pytest.raises(ConfigError, match=r"asks for os\.system, .* set allow_targets="):
+        label_pool(tmp_path / "hostile.ckpt", selection(), "cpu", tmp_path / "labels.parquet")
+    assert not (tmp_path / "ran").exists()
+
+
 def test_labeled_faces_that_the_run_has_not_are_told(teacher: Path, tmp_path: Path) -> None:
     chosen, checkpoint = selection("selection.observe=heldout"), teacher / "checkpoints" / "last.ckpt"
     with pytest.raises(ConfigError, match=r"observe=heldout, .* set selection\.observe to labeled or val"):
