@@ -82,7 +82,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise _refused(path, error) from None
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ConfigError(f"checkpoint {path} cannot be read ({reason}); set ckpt_path=auto, or to a whole one") from None
+        raise ConfigError(
+            f"checkpoint {path} cannot be read ({reason}); set ckpt_path=auto, or to a whole one"
+        ) from None
     if not isinstance(checkpoint, dict) or "config" not in checkpoint or "classes" not in checkpoint:
         raise ConfigError(f"{path} is not a checkpoint of fer_ssl; set ckpt_path=<run>/checkpoints/last.ckpt")
     return checkpoint

@@ -59,7 +59,9 @@ def start(run_dir: Path, *overrides: str, fault: Fault | None = None, **environm
     """Start a tiny run; `fault`, a function of the module `breaking`, is called in its process first."""
     path = os.environ.get("PYTHONPATH", "")
     if str(Path(__file__).parent) not in path:  # the process that forks imports by it
-        os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent), path])
+        os.environ["PYTHONPATH"] = os.pathsep.join(
+            [str(Path(__file__).parent), str(Path(__file__).parent.parent), path]
+        )
     log = run_dir.parent / f"{run_dir.name}.{environment.get('LOCAL_RANK', 0)}.log"
     steps = forked.Array("q", [-1, -1], lock=False)
     process = forked.Process(target=_run, args=(run_dir, overrides, fault, environment, steps, log))

@@ -192,8 +192,6 @@ def test_a_run_without_labels_resumes_with_the_state_of_its_term(name: str, tmp_
     [
         ["+experiment=darp", "alignment.memory=16", "alignment.every=1", "alignment.warmup=1"],
         ["+experiment=daso", "loss.daso.warmup=0.0"],
-        ["+experiment=dtm_prior", "threshold.update_every=1"],
-        ["+experiment=meta_face2exp"],
     ],
     ids=lambda options: options[0],
 )

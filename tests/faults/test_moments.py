@@ -60,7 +60,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("phase", [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in PHASES])
+@pytest.mark.parametrize(
+    "phase", [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in PHASES]
+)
 def test_ctrl_c_leaves_a_run_that_goes_on(phase: str, whole: Path, tmp_path: Path, found: Callable[..., None]) -> None:
     handler = signal.getsignal(signal.SIGINT)
     with pytest.MonkeyPatch.context() as patch:

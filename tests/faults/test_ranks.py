@@ -27,7 +27,9 @@ def ended(ranks: list[Started]) -> tuple[list[int], float]:
 def children(pid: int) -> list[int]:
     """Return the processes whose parent is `pid`."""
     stats = [(int(path.name), path / "stat") for path in Path("/proc").iterdir() if path.name.isdigit()]
-    return [child for child, stat in stats if stat.exists() and int(stat.read_text().rpartition(")")[2].split()[1]) == pid]
+    return [
+        child for child, stat in stats if stat.exists() and int(stat.read_text().rpartition(")")[2].split()[1]) == pid
+    ]
 
 
 def test_a_dead_rank_is_named_and_the_other_ends(tmp_path: Path, found: Callable[..., None]) -> None:
