@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from checkpointing import measure_checkpointing
 from decoding import measure_decoding
 from end_to_end import measure_end_to_end
 from evaluation import measure_evaluation
@@ -40,6 +41,7 @@ SUITE: dict[str, Callable[[Options], Iterator[Measurement]]] = {
     "evaluation": measure_evaluation,
     "startup": measure_startup,
     "memory": measure_memory,
+    "checkpointing": measure_checkpointing,
     "gpu": measure_gpu,
 }
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fer_ssl import dist
 from fer_ssl.claim import held
 from fer_ssl.errors import ConfigError, FerError, RankError
 
@@ -96,12 +97,15 @@ def sentence(lost: dict[int, str]) -> str:
 
 
 def _watch(roll: Roll, over: threading.Event) -> None:
-    """End this process where a rank is lost and the collective that waits for it has not noticed in time."""
+    """End this process where a rank is lost and the collective that waits for it has not noticed in time.
+
+    Until the ranks have met, one that was never seen alive may have left its file in an earlier run.
+    """
     alive: set[int] = set()
     since: float | None = None
     while not over.wait(EVERY):
         lost = roll.lost()
-        alive |= set(range(roll.world)) - set(lost)
+        alive |= set(range(roll.world)) - (set() if dist.world_size() > 1 else set(lost))
         gone = {rank: reason for rank, reason in lost.items() if rank in alive}
         since = (since or time.monotonic()) if gone else None
         if since is not None and time.monotonic() - since > GRACE:

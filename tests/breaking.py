@@ -4,6 +4,7 @@ import ctypes
 import os
 import shutil
 import signal
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
@@ -26,21 +27,32 @@ CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
 MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 0x1, 0x20, 0x1000, 0x4000, 0x40000
 
 
-def rank_one_dies_at_step_three() -> None:
+def _at_step_three(rank: str, fault: Callable[[], None]) -> None:
     step = SemiSupervised.training_step
 
-    def dying(self: SemiSupervised, batch: Batch, batch_idx: int) -> Tensor:
-        if batch.position == 3 and os.environ[RANK] == "1":
-            os.kill(os.getpid(), signal.SIGKILL)
+    def broken(self: SemiSupervised, batch: Batch, batch_idx: int) -> Tensor:
+        if batch.position == 3 and os.environ[RANK] == rank:
+            fault()
         return step(self, batch, batch_idx)
 
-    SemiSupervised.training_step = dying  # type: ignore[method-assign]
+    SemiSupervised.training_step = broken  # type: ignore[method-assign]
 
 
-def rank_zero_dies_at_step_three() -> None:
-    os.environ[RANK] = str(1 - int(os.environ[RANK]))
-    rank_one_dies_at_step_three()
-    os.environ[RANK] = str(1 - int(os.environ[RANK]))
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def rank_zero_dies() -> None:
+    _at_step_three("0", die)
+
+
+def rank_one_dies() -> None:
+    _at_step_three("1", die)
+
+
+def rank_one_dies_and_zero_sleeps() -> None:
+    rank_one_dies()
+    _at_step_three("0", lambda: time.sleep(300))
 
 
 def rank_one_diverges() -> None:

@@ -86,6 +86,7 @@ def _run(
         os.dup2(file.fileno(), sys.stdout.fileno())
         os.dup2(file.fileno(), sys.stderr.fileno())
     os.environ.update(environment)
+    multiprocessing.set_start_method("fork", force=True)  # as in a run of its own, for the data workers
     rank_zero_only.rank = int(environment.get("LOCAL_RANK", 0))
     torch.set_num_threads(1)
     _report_to(steps)

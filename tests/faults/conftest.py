@@ -1,6 +1,7 @@
 """The table of faults, docs/reliability.md: written by `make test-faults` from what its tests found."""
 
 import datetime
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,36 +10,41 @@ import pytest
 
 from fer_ssl.results import environment
 
-Found = Callable[[str, int, str, str], None]
+Rows = dict[str, list[str]]  # by test: fault, times, steps lost, outcome, date, commit
 
 HEAD = """# Reliability
 
 Written by `make test-faults`, which breaks tiny runs in every way of this table and fails where one loses or changes
-anything. *Lost* counts steps that were done again: those since the last checkpoint, of which there is one every
-`callback.checkpoint.every_n_steps`; in brackets, what of that a whole checkpoint already held.
+anything. *Steps lost* were done again: those since the last checkpoint, one of which is written every
+`callback.checkpoint.every_n_steps`; in brackets, how many of them a whole checkpoint already held. A row is of the last
+run in which its test passed.
 
-| fault | times | steps lost | outcome |
-| --- | --- | --- | --- |
+| fault | times | steps lost | outcome | date | commit |
+| --- | --- | --- | --- | --- | --- |
 """
 
 
 @pytest.fixture(scope="session")
-def rows(request: pytest.FixtureRequest) -> Iterator[list[str]]:
-    """Collect the rows; write the page to $FER_SSL_RELIABILITY, where that is set and nothing failed."""
-    found: list[str] = []
-    yield found
+def rows() -> Iterator[Rows]:
+    """Give the rows of earlier runs, to be replaced; write them to $FER_SSL_RELIABILITY (.md, .json), where set."""
     page = os.environ.get("FER_SSL_RELIABILITY")
-    if page and not request.session.testsfailed:
-        facts = environment()
-        where = f"{datetime.date.today()}, commit {facts['commit']}, torch {facts['torch']}, Python {facts['python']}."
-        Path(page).write_text(HEAD + "\n".join(found) + f"\n\n{where}\n")
+    kept = Path(page or os.devnull).with_suffix(".json")
+    known: Rows = json.loads(kept.read_text()) if page and kept.exists() else {}
+    yield known
+    if page:
+        ordered = dict(sorted(known.items()))
+        kept.write_text(json.dumps(ordered, indent=1) + "\n")
+        Path(page).write_text(HEAD + "".join(f"| {' | '.join(cells)} |\n" for cells in ordered.values()))
 
 
 @pytest.fixture
-def found(rows: list[str]) -> Found:
+def found(rows: Rows, request: pytest.FixtureRequest) -> Callable[[str, int, str, str], None]:
     """Return what notes a fault that was survived: its name, how often, steps lost, outcome."""
+    test = request.node.nodeid.partition("faults/")[2]
+    rows.pop(test, None)
 
     def note(fault: str, times: int, lost: str, outcome: str) -> None:
-        rows.append(f"| {fault} | {times} | {lost} | {outcome} |")
+        commit = str(environment()["commit"])
+        rows[test] = [fault, str(times), lost, outcome, str(datetime.date.today()), commit]
 
     return note
