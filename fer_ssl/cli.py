@@ -1,21 +1,16 @@
 """What every verb's command line shares: where conf/ is, and how a user's mistake is told."""
 
 import functools
-import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import hydra
-from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import CompactHydraException
-from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from fer_ssl.errors import FerError
-
-log = logging.getLogger(__name__)
 
 PACKAGE = Path(__file__).parent
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
@@ -36,25 +31,6 @@ def verb(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
         return cast(Callable[[], Any], main)
 
     return decorate
-
-
-class SweepFailures(Callback):
-    """Let a sweep go on when a job fails; name the failed jobs at its end and exit with status 1."""
-
-    def __init__(self) -> None:
-        self.failed: list[str] = []
-
-    def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
-        if job_return.status is JobStatus.FAILED:
-            self.failed.append(f"{config.hydra.sweep.subdir}: {job_return._return_value}")
-            log.error("failed: %s", self.failed[-1])
-            # Hydra would raise the first failure once all jobs are through, and name no other
-            job_return.status, job_return.return_value = JobStatus.COMPLETED, None
-
-    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        if self.failed:
-            print("\n".join([f"{len(self.failed)} jobs failed:", *self.failed]), file=sys.stderr)
-            raise SystemExit(1)
 
 
 def told(run: Callable[[], Any]) -> Any:

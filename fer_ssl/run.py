@@ -28,6 +28,7 @@ from fer_ssl.compiling import compile_parts
 from fer_ssl.data.loader import EvalLoader
 from fer_ssl.data.module import FaceData
 from fer_ssl.errors import ConfigError
+from fer_ssl.jobs.pool import REQUEUE
 from fer_ssl.loggers import HistoryLogger, close_loggers
 from fer_ssl.metrics import Scores
 from fer_ssl.module import SemiSupervised
@@ -43,7 +44,6 @@ from fer_ssl.scoring import Scored, fit_class_means, score
 
 log = logging.getLogger(__name__)
 
-REQUEUE = 75  # the exit status that asks a scheduler to start the job again (EX_TEMPFAIL of sysexits.h)
 LAST_SHARE = 0.1  # of training, over which the pseudo-label figures of metrics.json are averaged
 
 
