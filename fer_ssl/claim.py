@@ -1,7 +1,6 @@
 """A run directory belongs to one run at a time."""
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from fer_ssl.errors import ConfigError
+from fer_ssl.jobs.lock import held
 
 
 @contextmanager
@@ -29,7 +29,7 @@ def claimed(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
     except OSError as error:
         raise _unwritable(run_dir, error) from None
     with lock:
-        if not _held(lock.fileno()):
+        if not held(lock.fileno()):
             raise ConfigError(f"another run is writing to {run_dir}; wait for its end, or set hydra.run.dir=<dir>")
         try:
             (run_dir / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
@@ -49,16 +49,3 @@ def finished(run_dir: Path, cfg: DictConfig) -> dict[str, Any] | None:
 
 def _unwritable(run_dir: Path, error: OSError) -> ConfigError:
     return ConfigError(f"run directory {run_dir} cannot be written ({error}); set hydra.run.dir=<dir>")
-
-
-def _held(descriptor: int) -> bool:
-    """Lock the open file for as long as it is open; say whether that succeeded."""
-    if os.name != "posix":
-        return True  # without such locks the second run is the user's to avoid
-    import fcntl
-
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -92,9 +92,15 @@ def drop_repeats(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
 
 def experiments(runs: Sequence[Run]) -> Iterator[list[Run]]:
     """Yield the runs of every experiment, by labels per class, name and pool."""
+
     def key(run: Run) -> tuple[float, str, str, str]:
         labels = run.setting("data.labels_per_class")
-        return (inf if labels is None else float(labels), run.name, pool_name(run), setting_text(run, "trainer.max_steps"))
+        return (
+            inf if labels is None else float(labels),
+            run.name,
+            pool_name(run),
+            setting_text(run, "trainer.max_steps"),
+        )
 
     for _, group in groupby(sorted(runs, key=key), key):
         yield list(group)

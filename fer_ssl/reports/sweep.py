@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
+from math import inf
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -42,6 +43,7 @@ class Spread(tuple[float, ...]):
 class Row:
     """The runs of one experiment, and those of the baseline on the same labels (none for the baseline itself)."""
 
+    title: str
     runs: Sequence[Run]
     baseline: Sequence[Run]
 
@@ -54,11 +56,6 @@ class Row:
         """Labels per class, None where all are used."""
         value = self.runs[0].setting("data.labels_per_class")
         return None if value is None else int(value)
-
-    @property
-    def title(self) -> str:
-        """The name, with the labels per class where they are limited."""
-        return self.name if self.labels is None else f"{self.name} ({self.labels})"
 
     @property
     def seeds(self) -> list[str]:
@@ -137,9 +134,28 @@ def read_sweep(path: Path, baseline: str | None = None) -> Sweep:
     groups = list(experiments(kept))
     names = [group[0].name for group in groups]
     if baseline is not None and baseline not in names:
-        raise DataError(f"{path} has no runs of the baseline {baseline}; set --baseline {' or '.join(sorted(set(names)))}")
+        raise DataError(
+            f"{path} has no runs of the baseline {baseline}; set --baseline {' or '.join(sorted(set(names)))}"
+        )
     chosen = baseline or next((name for name in BASELINES if name in names and len(set(names)) > 1), None)
-    return Sweep(path, [Row(group, _theirs(group, groups, chosen)) for group in groups], chosen, missing)
+    groups.sort(key=lambda group: (_budget(group), group[0].name != chosen))
+    rows = [Row(_title(group, groups), group, _theirs(group, groups, chosen)) for group in groups]
+    return Sweep(path, rows, chosen, missing)
+
+
+def _budget(group: Sequence[Run]) -> float:
+    labels = group[0].setting("data.labels_per_class")
+    return inf if labels is None else float(labels)
+
+
+def _title(group: Sequence[Run], groups: Sequence[Sequence[Run]]) -> str:
+    """Return the name, with labels per class where they are limited and the pool where the name alone is not enough."""
+    first, labels = group[0], group[0].setting("data.labels_per_class")
+    alike = [
+        each for each in groups if each[0].name == first.name and each[0].setting("data.labels_per_class") == labels
+    ]
+    marks = [str(mark) for mark in (labels, pool_name(first) if len(alike) > 1 else None) if mark is not None]
+    return f"{first.name} ({', '.join(marks)})" if marks else first.name
 
 
 def _theirs(group: Sequence[Run], groups: Sequence[Sequence[Run]], baseline: str | None) -> Sequence[Run]:

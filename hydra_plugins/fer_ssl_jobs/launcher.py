@@ -1,10 +1,8 @@
 """`hydra/launcher=jobs`: every job of a multirun is a process of its own."""
 
 import logging
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
@@ -12,12 +10,11 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from fer_ssl.jobs.command import arguments, program
 from fer_ssl.jobs.journal import JOURNAL, Entry, now, record
 from fer_ssl.jobs.pool import Job, Pool
 
 log = logging.getLogger(__name__)
-
-OF_SWEEP = ("hydra.mode", "hydra.sweep", "hydra.launcher", "hydra/launcher", "hydra/sweeper", "hydra.run.dir")
 
 
 class JobsLauncher(Launcher):
@@ -67,24 +64,11 @@ class JobsLauncher(Launcher):
             with read_write(config.hydra.runtime):
                 config.hydra.runtime.output_dir = str(folder.absolute())
             HydraConfig.instance().set_config(config)
-            return Job(name, self._command(overrides, number, folder), overrides, folder), _is_finished(config, folder)
+            hydra = self.config.hydra
+            command = [*program(), *arguments(hydra, overrides, folder), f"hydra.job.num={number}"]
+            return Job(name, command, overrides, folder), _is_finished(config, folder)
         finally:
             HydraConfig.instance().cfg = outer
-
-    def _command(self, overrides: list[str], number: int, folder: Path) -> list[str]:
-        hydra = self.config.hydra
-        given = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
-        places = [part for path in given for part in ("--config-dir", path)]
-        others = [override for override in hydra.overrides.hydra if not override.startswith(OF_SWEEP)]
-        place = str(folder).replace("'", "\\'")
-        own = [f"hydra.run.dir='{place}'", f"hydra.job.num={number}"]
-        return [*_program(), "--config-name", hydra.job.config_name, *places, *overrides, *others, *own]
-
-
-def _program() -> list[str]:
-    """Return the command that started this process, without its arguments."""
-    module: Any = sys.modules["__main__"].__spec__
-    return [sys.executable, *(["-m", module.name] if module else [sys.argv[0]])]
 
 
 def _is_finished(config: DictConfig, folder: Path) -> bool:
