@@ -131,7 +131,7 @@ def _device(accelerator: str) -> str:
 
 
 def _require_splits(asked: Sequence[str] | None, data: FaceData) -> None:
-    absent = sorted(set(asked or ()) - set(data.roles()) | set(asked or ()) - set(SCORED))
+    absent = sorted(set(asked or ()) - (set(SCORED) & set(data.roles())))
     if absent:
         raise ConfigError(f"there is no {absent[0]} split to score; set data.val_fraction=0.1, or score=null")
 

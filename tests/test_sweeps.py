@@ -12,6 +12,7 @@ from running import TINY, composed, trained
 
 from fer_ssl.check import check
 from fer_ssl.cli import CONF
+from fer_ssl.jobs.journal import read_journal
 from fer_ssl.run import run
 
 ABLATIONS = sorted(path.stem for path in (CONF / "ablation").glob("*.yaml"))
@@ -85,3 +86,29 @@ def test_a_sweep_goes_on_after_a_failure_and_skips_what_is_done(tmp_path: Path) 
     assert again.returncode == 0, again.stderr
     assert again.stdout.count("is finished and left as it is") == 1
     assert (jobs / "supervised_seed1" / "metrics.json").exists()
+
+
+@pytest.mark.slow
+def test_a_job_on_two_devices_runs_once_and_alone(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "fer_ssl.train",
+        "-m",
+        "+experiment=dtm_infonce",
+        "+sweep=seeds",
+        "seed=0,1",
+        *TINY,
+    ]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    devices = ["trainer.devices=2", "++trainer.strategy=ddp", "logger=[csv,wandb]"]
+    done = subprocess.run(
+        [*command, *devices], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    jobs = tmp_path / "outputs" / "sweeps" / "seeds"
+    states = {name: entry.state for name, entry in read_journal(jobs / "jobs.jsonl").items()}
+    assert states == {"dtm_infonce_seed0": "finished", "dtm_infonce_seed1": "finished"}
+    for name in states:
+        assert (jobs / name / "console.log").read_text().count("faces: 70 labeled") <= 2, "one per process"
+        assert len(list((jobs / name / "wandb").glob("offline-run-*"))) == 1

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.conf import HydraConf
 from omegaconf import DictConfig
 
 OF_SWEEP = ("hydra.mode", "hydra.sweep", "hydra.launcher", "hydra/launcher", "hydra/sweeper", "hydra.run.dir")
@@ -16,17 +17,10 @@ def program() -> list[str]:
     return [sys.executable, *(["-m", module.name] if module else [sys.argv[0]])]
 
 
-def arguments(hydra: DictConfig, overrides: Sequence[str], folder: Path, config_name: str | None = None) -> list[str]:
+def arguments(hydra: DictConfig | HydraConf, config_name: str, overrides: Sequence[str], folder: Path) -> list[str]:
     """Return the arguments of a plain run in `folder` that composes as the process with the node `hydra` does."""
     given = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
     places = [part for path in given for part in ("--config-dir", path)]
     others = [override for override in hydra.overrides.hydra if not override.startswith(OF_SWEEP)]
     place = str(folder).replace("'", "\\'")
-    return [
-        "--config-name",
-        config_name or hydra.job.config_name,
-        *places,
-        *overrides,
-        *others,
-        f"hydra.run.dir='{place}'",
-    ]
+    return ["--config-name", config_name, *places, *overrides, *others, f"hydra.run.dir='{place}'"]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 
+from fer_ssl.errors import ConfigError
 from fer_ssl.jobs.journal import Entry, State, now, record
 
 LOOK_S = 0.1  # between looks at the running jobs
@@ -72,7 +73,8 @@ class Attempt:
         self.kill()  # ranks and data workers that it may have left
         if self.process.stdin:
             self.process.stdin.close()
-        return replace(self.entry, **self._outcome(status), end=now(), exit=status)
+        state, error = self._outcome(status)
+        return replace(self.entry, state=state, end=now(), exit=status, error=error)
 
     def _enforce(self) -> None:
         elapsed = time.monotonic() - self.started
@@ -89,16 +91,16 @@ class Attempt:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
-    def _outcome(self, status: int) -> dict[str, object]:
+    def _outcome(self, status: int) -> tuple[State, str | None]:
         if status == 0:
-            return {"state": "finished"}
+            return "finished", None
         if self.asked == "timed_out":
-            return {"state": "timed_out", "error": f"timed out after {self.timeout_s:.0f} s"}
+            return "timed_out", f"timed out after {self.timeout_s:.0f} s"
         if self.asked or status == REQUEUE:
-            return {"state": self.asked or "stopped"}
+            return self.asked or "stopped", None
         if status < 0:
-            return {"state": "failed", "error": f"killed by {signal.Signals(-status).name}"}
-        return {"state": "failed", "error": self._last_words() or f"exit status {status}"}
+            return "failed", f"killed by {signal.Signals(-status).name}"
+        return "failed", self._last_words() or f"exit status {status}"
 
     def _last_words(self) -> str:
         """Return the sentence of a user's mistake, or the last line of a traceback."""
@@ -125,8 +127,11 @@ class Pool:
     def run(self, jobs: Iterable[Job], journal: Path, tell: Callable[[Entry], None]) -> None:
         """Run every job and keep the journal; `jobs` is asked for the next one only when a worker is free.
 
-        A signal that asks this process to leave is passed on; once all jobs have left, SystemExit is raised.
+        A signal that asks this process to leave is passed on; once all jobs have left, SystemExit is raised. Raises
+        ConfigError where there is no worker.
         """
+        if self.workers < 1:
+            raise ConfigError(f"{self.workers} workers run nothing; set hydra.launcher.workers=1 (tune.workers=1)")
         waiting, running = iter(jobs), dict[int, Attempt]()
 
         def changed(entry: Entry) -> None:

@@ -17,11 +17,11 @@ POINTS = 100  # steps at which curves of several runs are averaged
 def waterfall(sweep: Sweep) -> Html | None:
     """Return the rows' distances from the baseline, the largest loss first; None where nothing is compared."""
     rows = [(row, row.difference) for row in sweep.rows]
-    compared = [(row.title, *(100 * value for value in found[0][:3])) for row, found in rows if found]
+    compared = sorted(((found[0], row.title) for row, found in rows if found), reverse=True)
     if not compared:
         return None
-    compared.sort(key=lambda each: -each[1])
-    titles, centers, lows, highs = (np.array(column) for column in zip(*compared, strict=True))
+    titles = [title for _, title in compared]
+    centers, lows, highs = 100 * np.array([difference[:3] for difference, _ in compared]).T
     places = np.arange(len(titles))
     label = f"macro-F1, points from {sweep.baseline}"
     with canvas("", across=label, width=WIDE, height=0.9 + 0.28 * len(titles)) as (figure, axes, svg):

@@ -107,7 +107,7 @@ class Search:
             folder = self.folder / "trials" / place
             params = [as_override(key, value) for key, value in trial.params.items()]
             overrides = [*self.overrides, *params, "score=[val]", "ckpt_path=auto"]
-            command = arguments(HydraConfig.get(), overrides, folder, "train")
+            command = arguments(HydraConfig.get(), "train", overrides, folder)
             job = TrialJob(place, [*TRAIN, *command], params, folder, trial)
             self.running[place] = job
             yield job

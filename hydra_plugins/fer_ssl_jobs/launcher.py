@@ -6,10 +6,12 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
+from hydra.errors import CompactHydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from fer_ssl.errors import FerError
 from fer_ssl.jobs.command import arguments, program
 from fer_ssl.jobs.journal import JOURNAL, Entry, now, record
 from fer_ssl.jobs.pool import Job, Pool
@@ -40,7 +42,10 @@ class JobsLauncher(Launcher):
         sweep_dir.mkdir(parents=True, exist_ok=True)
         log.info("%d jobs, %d at a time; journal: %s", len(job_overrides), self.pool.workers, sweep_dir / JOURNAL)
         jobs = (self._job(list(overrides), initial_job_idx + n) for n, overrides in enumerate(job_overrides))
-        self.pool.run(self._unfinished(jobs, sweep_dir / JOURNAL), sweep_dir / JOURNAL, _tell)
+        try:
+            self.pool.run(self._unfinished(jobs, sweep_dir / JOURNAL), sweep_dir / JOURNAL, _tell)
+        except FerError as error:
+            raise CompactHydraException(f"error: {error}") from None
         return [JobReturn(overrides=each, status=JobStatus.COMPLETED) for each in job_overrides]  # Journal tells
 
     def _unfinished(self, jobs: Iterator[tuple[Job, bool]], journal: Path) -> Iterator[Job]:
@@ -65,7 +70,11 @@ class JobsLauncher(Launcher):
                 config.hydra.runtime.output_dir = str(folder.absolute())
             HydraConfig.instance().set_config(config)
             hydra = self.config.hydra
-            command = [*program(), *arguments(hydra, overrides, folder), f"hydra.job.num={number}"]
+            command = [
+                *program(),
+                *arguments(hydra, hydra.job.config_name, overrides, folder),
+                f"hydra.job.num={number}",
+            ]
             return Job(name, command, overrides, folder), _is_finished(config, folder)
         finally:
             HydraConfig.instance().cfg = outer
@@ -76,7 +85,7 @@ def _is_finished(config: DictConfig, folder: Path) -> bool:
         return False
     from fer_ssl.claim import finished  # loads Lightning
 
-    task = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     return finished(folder, task) is not None
 
 

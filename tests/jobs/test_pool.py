@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fer_ssl.errors import ConfigError
 from fer_ssl.jobs.journal import Entry, State, read_journal
 from fer_ssl.jobs.pool import REQUEUE, Job, Pool
 
@@ -47,6 +48,11 @@ def test_no_fault_reaches_another_job(tmp_path: Path) -> None:
     assert entries["killed"].exit == -signal.SIGKILL
     assert all(each.end and each.end > each.start for each in entries.values())
     assert (tmp_path / "well" / "console.log").read_text() == "done\n"
+
+
+def test_no_worker_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"0 workers run nothing; set hydra\.launcher\.workers"):
+        run(tmp_path, Pool(workers=0), a="")
 
 
 def test_workers_bound_how_many_run(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from pages import Page
 from pyarrow import parquet
-from test_page import Page
 
 from fer_ssl.errors import DataError
 from fer_ssl.jobs.journal import Entry, record
