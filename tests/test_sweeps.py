@@ -78,6 +78,7 @@ def sweep(folder: Path, seeds: str, *options: str) -> subprocess.CompletedProces
     )
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_after_a_failure_and_skips_what_is_done(tmp_path: Path) -> None:
     broken = sweep(tmp_path, "nought,0")
     jobs = tmp_path / "outputs" / "sweeps" / "seeds"

@@ -123,8 +123,8 @@ def read_sweep(path: Path, baseline: str | None = None) -> Sweep:
     Raises DataError where none is finished, where runs follow different protocols, so that no mean or difference
     would mean anything, and for a `baseline` that is not there.
     """
-    runs, unfinished = find_runs([path])
-    missing = _missing(path, [run.path for run in runs], unfinished)
+    found, unfinished = find_runs([path])
+    runs, missing = _settled(path, found, unfinished)
     if not runs:
         told = f" ({'; '.join(missing)})" if missing else ""
         raise DataError(f"{path} holds no finished run{told}: start its sweep once more, or train with fer_ssl.train")
@@ -148,31 +148,39 @@ def _budget(group: Sequence[Run]) -> float:
     return inf if labels is None else float(labels)
 
 
+def _alike(name: str | None, group: Sequence[Run], groups: Sequence[Sequence[Run]]) -> list[Sequence[Run]]:
+    """Return the experiments called `name` on as many labels as `group`."""
+    return [each for each in groups if each[0].name == name and _budget(each) == _budget(group)]
+
+
 def _title(group: Sequence[Run], groups: Sequence[Sequence[Run]]) -> str:
     """Return the name, with labels per class where they are limited and the pool where the name alone is not enough."""
-    first, labels = group[0], group[0].setting("data.labels_per_class")
-    alike = [
-        each for each in groups if each[0].name == first.name and each[0].setting("data.labels_per_class") == labels
-    ]
-    marks = [str(mark) for mark in (labels, pool_name(first) if len(alike) > 1 else None) if mark is not None]
-    return f"{first.name} ({', '.join(marks)})" if marks else first.name
+    first, several = group[0], len(_alike(group[0].name, group, groups)) > 1
+    marks = [first.setting("data.labels_per_class"), pool_name(first) if several else None]
+    told = ", ".join(str(mark) for mark in marks if mark is not None)
+    return f"{first.name} ({told})" if told else first.name
 
 
 def _theirs(group: Sequence[Run], groups: Sequence[Sequence[Run]], baseline: str | None) -> Sequence[Run]:
-    labels = group[0].setting("data.labels_per_class")
-    if group[0].name == baseline:
-        return []
-    alike = [each for each in groups if each[0].name == baseline and each[0].setting("data.labels_per_class") == labels]
-    return alike[0] if alike else []
+    alike = _alike(baseline, group, groups)
+    return alike[0] if alike and group[0].name != baseline else []
 
 
-def _missing(path: Path, finished: Sequence[Path], unfinished: Sequence[Path]) -> list[str]:
-    """Return a line for every job that did not succeed and every run that has not ended."""
+def _settled(path: Path, runs: Sequence[Run], unfinished: Sequence[Path]) -> tuple[list[Run], list[str]]:
+    """Return the runs whose scores count, and a line for every job and run that did not come to an end.
+
+    Scores beside an attempt that failed or still runs are of an earlier one, maybe with other settings.
+    """
     journal = read_journal(path / JOURNAL)
-    scored = {folder.resolve() for folder in finished}
-    open_jobs = {name: each for name, each in journal.items() if (path / name).resolve() not in scored}
-    named = [_told(entry) for entry in open_jobs.values()]
-    return named + [f"{each.name}: unfinished" for each in unfinished if each.name not in open_jobs]
+    places = {(path / name).resolve(): entry for name, entry in journal.items()}
+    settled = [run for run in runs if _is_over(places.get(run.path.resolve()))]
+    scored = {run.path.resolve() for run in settled}
+    named = [_told(entry) for place, entry in places.items() if place not in scored]
+    return settled, named + [f"{each.name}: unfinished" for each in unfinished if each.resolve() not in places]
+
+
+def _is_over(entry: Entry | None) -> bool:
+    return entry is None or entry.state in DONE
 
 
 def _told(entry: Entry) -> str:
