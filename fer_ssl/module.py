@@ -67,7 +67,11 @@ class SemiSupervised(LightningModule):
         self.student_views = frozenset[str]().union(*(term.student_views for term in terms.values()))
         self.asks_teacher = any(term.uses_pseudo_labels for term in terms.values())
         own_views = frozenset(self.teacher.views if self.asks_teacher else ())
+        if self.asks_teacher and threshold.needs_labeled == "teacher":
+            own_views |= {"labeled"}
         self.teacher_views = own_views.union(*(term.teacher_views for term in terms.values()))
+        shares = self.teacher.shares_student_pass
+        self.shared_views = self.teacher_views & self.student_views if shares else frozenset[str]()
         self.learns_labels = "labeled" in self.student_views
         self.config = config
         self._rng: Tensor | None = None
@@ -77,8 +81,9 @@ class SemiSupervised(LightningModule):
     @record_function("loss")
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images = self.draw_views(batch)
+        teacher = self.run_teacher(images)  # first: what it needs is free again when the student keeps its activations
         student = self.run_student(images)
-        step = self.pseudo_label(batch, images, student)
+        step = self.pseudo_label(batch, student, teacher)
         losses = [term.weight * term(step) for term in self.terms.values()]
         total = torch.stack(losses).sum()
         self.tally.add(torch.stack([total, *losses]).detach(), step, batch.truth)
@@ -100,9 +105,9 @@ class SemiSupervised(LightningModule):
         return {name: self.model(images[name]) for name in names}
 
     @record_function("pseudo-label")
-    def pseudo_label(self, batch: Batch, images: Mapping[str, Tensor], student: Outputs) -> Step:
+    def pseudo_label(self, batch: Batch, student: Outputs, teacher: Outputs) -> Step:
         """Return the step: what the teacher says of the unlabeled faces and which of it is trusted."""
-        teacher = self.run_teacher(images, student)
+        teacher = teacher | {name: detached(student[name]) for name in self.shared_views}
         known = Step(student, teacher, batch.labels, batch.soft_labels, None, None, None, None, self.global_step)
         known = replace(known, identities=batch.identities)
         if not self.asks_teacher:
@@ -116,13 +121,10 @@ class SemiSupervised(LightningModule):
 
     @record_function("teacher")
     @torch.no_grad()
-    def run_teacher(self, images: Mapping[str, Tensor], student: Outputs) -> Outputs:
-        """Return the outputs that pseudo-labels come from, by view, without gradient."""
-        witness = self.asks_teacher and self.threshold.needs_labeled == "teacher"
-        names = self.teacher_views | ({"labeled"} if witness else set())
-        seen = {name: detached(student[name]) for name in names & student.keys() if self.teacher.shares_student_pass}
-        unseen = {name: images[name] for name in sorted(names - seen.keys())}
-        return seen | forward_views(partial(self.teacher, self.model), unseen)
+    def run_teacher(self, images: Mapping[str, Tensor]) -> Outputs:
+        """Return what the teacher says of its views, without gradient, less those it reads from the student's pass."""
+        own = {name: images[name] for name in sorted(self.teacher_views - self.shared_views)}
+        return forward_views(partial(self.teacher, self.model), own)
 
     @record_function("backward")
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
