@@ -23,7 +23,7 @@ p { max-width: 90ch; margin: .5rem 0; }
   border-radius: .6rem; min-width: 0; }
 figcaption b { display: block; color: var(--ink); font-size: .95rem; }
 figure svg, figure > img { display: block; width: 100%; height: auto; margin-top: .4rem; border-radius: .3rem; }
-.scroll { overflow-x: auto; }
+.scroll, section > .card { overflow-x: auto; } section > .card > svg { min-width: 680px; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid var(--grid); white-space: nowrap; }
 thead th { color: var(--soft); font-weight: 500; vertical-align: bottom; }

@@ -89,8 +89,7 @@ def meaning(sweep: Sweep) -> list[str]:
 
 def markdown(sweep: Sweep) -> str:
     """Return the tables and what is missing as Markdown."""
-    parts = [f"# {sweep.path.resolve().name}", " ".join(meaning(sweep))]
-    parts += [_markdown(*part(sweep)) for part in TABLES]
+    parts = [f"# {sweep.path.resolve().name}", " ".join(meaning(sweep)), *(_markdown(*part(sweep)) for part in TABLES)]
     if sweep.missing:
         parts.append("\n".join(["Not in the tables:", "", *(f"- {line}" for line in sweep.missing)]))
     return "\n\n".join(parts) + "\n"
@@ -102,11 +101,9 @@ def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def latex(sweep: Sweep) -> str:
-    """Return both tables for `\\usepackage{booktabs}`."""
-    comment = [f"% {sentence}" for sentence in meaning(sweep)] + [
-        f"% not in the table: {line}" for line in sweep.missing
-    ]
-    return "\n".join([*comment, _latex(*scores(sweep)), "", _latex(*per_class(sweep))]) + "\n"
+    """Return the tables for `\\usepackage{booktabs}`."""
+    notes = [f"% {line}" for line in (*meaning(sweep), *(f"not in the tables: {each}" for each in sweep.missing))]
+    return "\n".join([*notes, "\n\n".join(_latex(*part(sweep)) for part in TABLES)]) + "\n"
 
 
 def _latex(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -202,4 +202,4 @@ def test_a_browser_shows_the_page_without_overflow(sweep: Path, tmp_path: Path) 
         assert used <= inner
         assert images == 0
         assert len(heights) == 2
-        assert min(heights) > 100
+        assert min(heights) > 80
