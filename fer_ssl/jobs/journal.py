@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from fer_ssl.masking import masked
+
 JOURNAL = "jobs.jsonl"
 
 State = Literal["running", "finished", "skipped", "failed", "timed_out", "stopped", "pruned"]
@@ -35,8 +37,8 @@ class Entry:
 
 
 def record(path: Path, entry: Entry) -> None:
-    """Append `entry` to the journal; several processes may write to one journal."""
-    line = json.dumps(asdict(entry)).encode() + b"\n"
+    """Append `entry`, its secrets masked; several processes may write to one journal."""
+    line = masked(json.dumps(asdict(entry))).encode() + b"\n"
     with path.open("ab+") as file:
         size = file.seek(0, os.SEEK_END)
         if size and os.pread(file.fileno(), 1, size - 1) != b"\n":

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from fer_ssl.jobs.journal import Entry, now, read_journal, record
 
 
@@ -21,6 +23,13 @@ def test_half_a_line_costs_itself_alone(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes() + b'{"job": "b", "sta')
     record(path, Entry("c", "finished", []))
     assert list(read_journal(path)) == ["a", "c"]
+
+
+def test_secrets_are_masked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "0123456789abcdef")
+    record(tmp_path / "jobs.jsonl", Entry("a", "failed", ["+key=0123456789abcdef"], error="no 0123456789abcdef"))
+    assert "0123456789abcdef" not in (tmp_path / "jobs.jsonl").read_text()
+    assert read_journal(tmp_path / "jobs.jsonl")["a"].error == "no ***"
 
 
 def test_no_journal_holds_no_entries(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ def main(cfg):
         time.sleep(60)
     (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
     (folder / "metrics.json").write_text("{}")
+    (folder / "report.html").touch()
 
 main()
 """
