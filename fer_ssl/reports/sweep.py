@@ -154,10 +154,11 @@ def _alike(name: str | None, group: Sequence[Run], groups: Sequence[Sequence[Run
 
 
 def _title(group: Sequence[Run], groups: Sequence[Sequence[Run]]) -> str:
-    """Return the name, with labels per class where they are limited and the pool where the name alone is not enough."""
-    first, several = group[0], len(_alike(group[0].name, group, groups)) > 1
-    marks = [first.setting("data.labels_per_class"), pool_name(first) if several else None]
-    told = ", ".join(str(mark) for mark in marks if mark is not None)
+    """Return the name, with labels per class and pool where the name alone would not tell experiments apart."""
+    first, several = group[0], len({_budget(each) for each in groups}) > 1
+    labels = first.setting("data.labels_per_class") if several else None
+    pool = pool_name(first) if len(_alike(first.name, group, groups)) > 1 else None
+    told = ", ".join(str(mark) for mark in (labels, pool) if mark is not None)
     return f"{first.name} ({told})" if told else first.name
 
 

@@ -41,6 +41,7 @@ def _heading(sweep: Sweep, name: str) -> Html:
     commits = sorted({str(run.score("environment.commit") or "unknown") for run in runs})
     facts = {
         "data": first.setting("data.name"),
+        "labels per class": ", ".join("all" if each is None else str(each) for each in sweep.budgets),
         "backbone": first.backbone,
         "steps": first.setting("trainer.max_steps"),
         "experiments": len(sweep.rows),
