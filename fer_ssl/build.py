@@ -100,7 +100,7 @@ def build_module(
         teacher=make(cfg.teacher, _partial_=True),
         target=make(cfg.target),
         threshold=make(cfg.threshold, **sizes),
-        terms=build_terms(cfg, {"width": model.embedding_width(), "people": people}),
+        terms=build_terms(cfg, {"width": model.embedding_width(), "people": people, "classes": len(space)}),
         views=make(cfg.view),
         optimizer=make(cfg.optim.optimizer),
         schedule=make(cfg.schedule),

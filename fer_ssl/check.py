@@ -34,7 +34,7 @@ def _terms_are_parts(cfg: DictConfig) -> None:
 
 def _pool_matches_terms(cfg: DictConfig) -> None:
     has_pool = cfg.unlabeled.pool is not None or cfg.unlabeled.from_source
-    needs_pool = sorted({"pseudo_label", "infonce", "identity"} & set(cfg.loss))
+    needs_pool = sorted({"pseudo_label", "infonce", "identity", "fairness"} & set(cfg.loss))
     if needs_pool and not has_pool:
         raise ConfigError(f"loss term {needs_pool[0]!r} needs unlabeled faces; set unlabeled=same or loss=[supervised]")
 

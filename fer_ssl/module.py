@@ -24,6 +24,7 @@ from fer_ssl.types import Batch, EvalBatch, LabeledView, LabelSpace, Output, Ste
 from fer_ssl.views.draw import Views
 
 Outputs = dict[str, Output]
+ORDER = ("weak", "weak2", "labeled", "strong", "strong2", "rotated")  # of the student's views in its pass
 
 
 class SemiSupervised(LightningModule):
@@ -84,7 +85,7 @@ class SemiSupervised(LightningModule):
         teacher = self.run_teacher(images)  # first: what it needs is free again when the student keeps its activations
         student = self.run_student(images)
         step = self.pseudo_label(batch, student, teacher)
-        losses = [term.weight * term(step) for term in self.terms.values()]
+        losses = [term.weighted(step) for term in self.terms.values()]  # type: ignore[operator]
         total = torch.stack(losses).sum()
         self.tally.add(torch.stack([total, *losses]).detach(), step, batch.truth)
         return total
@@ -99,7 +100,7 @@ class SemiSupervised(LightningModule):
     @record_function("student")
     def run_student(self, images: Mapping[str, Tensor]) -> Outputs:
         """Return the student's outputs with gradient, by view."""
-        names = [name for name in ("weak", "weak2", "labeled", "strong") if name in self.student_views]
+        names = [name for name in ORDER if name in self.student_views]
         if self.one_pass:
             return forward_views(self.model, {name: images[name] for name in names})
         return {name: self.model(images[name]) for name in names}

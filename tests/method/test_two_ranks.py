@@ -10,16 +10,18 @@ from torch.nn import functional as F  # noqa: N812
 
 from fer_ssl import dist
 from fer_ssl.method.functional import info_nce
+from fer_ssl.method.losses import AnnealedSupervised, Fairness, Term
 from fer_ssl.method.losses.queue import Queue
 from fer_ssl.method.thresholds import (
     AdaMatchThreshold,
+    DashThreshold,
     DynamicThreshold,
     FlexMatchThreshold,
     FreeMatchThreshold,
     SoftMatchThreshold,
     Threshold,
 )
-from fer_ssl.types import LabeledView
+from fer_ssl.types import Gate, LabeledView, Output, Step
 
 CLASSES, ROWS, STEPS = 7, 16, 3
 MASKS = {"both": [True] * 11 + [False] * 5, "one_rank": [False] * 8 + [True] * 8, "none": [False] * ROWS}
@@ -48,6 +50,7 @@ def thresholds() -> dict[str, Threshold]:
         "freematch": FreeMatchThreshold(CLASSES, decay=0.7, quantile=0.8),
         "softmatch": SoftMatchThreshold(CLASSES, decay=0.7, per_class=True, alignment="model"),
         "adamatch": AdaMatchThreshold(CLASSES, decay=0.7),
+        "dash": DashThreshold(CLASSES, decay=0.7),
     }
 
 
@@ -71,9 +74,34 @@ def queued() -> dict[str, Tensor]:
     return dict(queue.state_dict())
 
 
+def terms() -> dict[str, Term]:
+    return {"fairness": Fairness(CLASSES, decay=0.7), "annealed": AnnealedSupervised(steps=4)}
+
+
+def taught(name: str) -> dict[str, Tensor]:
+    """Return a term's state after some steps, and the last gradient of a network over all ranks."""
+    torch.manual_seed(0)
+    net, term = nn.Linear(5, CLASSES), terms()[name]
+    for number in range(STEPS):
+        net.zero_grad()
+        faces, labels = torch.randn(4, ROWS, 5), torch.randint(0, CLASSES, (ROWS,))
+        labeled, strong, strong2, weak = (Output(net(share(view)), F.normalize(net(share(view)))) for view in faces)
+        probs = share((3 * torch.randn(ROWS, CLASSES)).softmax(1))
+        keep = share((torch.arange(ROWS) % 3 > 0).float())
+        student = {"labeled": labeled, "strong": strong, "strong2": strong2, "weak": weak}
+        gate = Gate(keep, torch.ones(CLASSES))
+        term(Step(student, {}, share(labels), None, probs, probs.argmax(1), probs, gate, number)).backward()
+    return {"gradient": dist.all_reduce_sum(net.weight.grad) / dist.world_size()} | dict(term.state_dict())
+
+
 def everything() -> dict[str, Any]:
     cases = {f"{name}-{grouped}": contrast(mask, grouped) for name, mask in MASKS.items() for grouped in (False, True)}
-    return {"contrast": cases, "states": states(), "queued": queued()}
+    return {
+        "contrast": cases,
+        "states": states(),
+        "queued": queued(),
+        "taught": {name: taught(name) for name in terms()},
+    }
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +133,12 @@ def test_the_queue_equals_that_of_one_rank(ranks: list[dict[str, Any]]) -> None:
     assert expected["pointer"] == STEPS * ROWS % 24
     for rank in ranks:
         assert all(torch.equal(rank["queued"][key], value) for key, value in expected.items())
+
+
+@pytest.mark.parametrize("name", terms())
+def test_a_term_equals_that_of_one_rank(name: str, ranks: list[dict[str, Any]]) -> None:
+    expected = taught(name)
+    assert expected["gradient"].abs().sum() > 0
+    for rank in ranks:
+        for key, value in expected.items():
+            torch.testing.assert_close(rank["taught"][name][key], value, atol=1e-6, rtol=1e-5, msg=key)

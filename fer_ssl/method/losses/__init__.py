@@ -1,5 +1,6 @@
 """The terms that a training loss is the weighted sum of."""
 
+from fer_ssl.method.losses.annealed import AnnealedSupervised
 from fer_ssl.method.losses.arcface import ArcFace
 from fer_ssl.method.losses.base import Term
 from fer_ssl.method.losses.fairness import Fairness
@@ -7,4 +8,4 @@ from fer_ssl.method.losses.info_nce import InfoNCE
 from fer_ssl.method.losses.pseudo_label import PseudoLabel
 from fer_ssl.method.losses.supervised import Supervised
 
-__all__ = ["ArcFace", "Fairness", "InfoNCE", "PseudoLabel", "Supervised", "Term"]
+__all__ = ["AnnealedSupervised", "ArcFace", "Fairness", "InfoNCE", "PseudoLabel", "Supervised", "Term"]

@@ -3,6 +3,7 @@
 from fer_ssl.method.thresholds.adamatch import AdaMatchThreshold
 from fer_ssl.method.thresholds.base import Threshold
 from fer_ssl.method.thresholds.confidence import ConfidenceWeight
+from fer_ssl.method.thresholds.dash import DashThreshold
 from fer_ssl.method.thresholds.dynamic import DynamicThreshold
 from fer_ssl.method.thresholds.fixed import FixedThreshold
 from fer_ssl.method.thresholds.flexmatch import FlexMatchThreshold
@@ -12,6 +13,7 @@ from fer_ssl.method.thresholds.softmatch import SoftMatchThreshold
 __all__ = [
     "AdaMatchThreshold",
     "ConfidenceWeight",
+    "DashThreshold",
     "DynamicThreshold",
     "FixedThreshold",
     "FlexMatchThreshold",
