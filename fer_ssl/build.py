@@ -94,13 +94,16 @@ def build_module(
     """
     torch.manual_seed(cfg.seed)
     model = build_model(cfg, len(space), fresh)
+    facts = {"width": model.embedding_width(), "people": people, "classes": len(space)}
     sizes = {"classes": len(space)} | ({"pool_size": pool_size} if "pool_size" in cfg.threshold else {})
     return SemiSupervised(
         model=model,
         teacher=make(cfg.teacher, _partial_=True),
+        memory=make(cfg.memory, **{key: size for key, size in facts.items() if key in cfg.memory}),
         target=make(cfg.target),
         threshold=make(cfg.threshold, **sizes),
-        terms=build_terms(cfg, {"width": model.embedding_width(), "people": people, "classes": len(space)}),
+        mixer=make(cfg.mix),
+        terms=build_terms(cfg, facts),
         views=make(cfg.view),
         optimizer=make(cfg.optim.optimizer),
         schedule=make(cfg.schedule),

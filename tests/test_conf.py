@@ -41,7 +41,7 @@ def test_keys_are_parameters_of_their_target(path: Path) -> None:
         assert not unknown, f"{node['_target_']} has no {unknown}"
 
 
-@pytest.mark.parametrize("group", ["threshold", "loss", "target", "teacher"])
+@pytest.mark.parametrize("group", ["threshold", "loss", "target", "teacher", "memory", "mix"])
 def test_every_constant_of_the_method_is_a_key(group: str) -> None:
     for path in sorted((CONF / group).glob("*.yaml")):
         choice = f"[{path.stem}]" if group == "loss" else path.stem
@@ -103,6 +103,9 @@ def test_an_unknown_experiment_lists_the_known_ones() -> None:
         (["unlabeled=shards"], r"unlabeled=shards needs .* set unlabeled\.root="),
         (["~head"], r"loss=\[supervised, pseudo_label, infonce\] reads .* there is none; set head=linear"),
         (["loss=[identity]", "unlabeled=none"], r"'identity' needs unlabeled faces; set unlabeled=same"),
+        (["loss=[mixed_labeled]"], r"'mixed_labeled' reads mixed faces and no part mixes them; set mix=mixup"),
+        (["mix=mixup"], r"no loss term reads the faces that are mixed; set mix=none"),
+        (["loss=[supervised,graph]", "unlabeled=none"], r"'graph' needs unlabeled faces"),
         (["threshold.pool=heldout"], r"set data\.heldout_fraction="),
         (["compile=fast"], r"compile=fast is no mode .* set compile=null or one of default"),
         (["trainer.max_steps=0"], r"trainer\.max_steps=0 trains nothing"),

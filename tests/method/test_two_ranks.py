@@ -1,5 +1,6 @@
 """What two ranks compute together equals what one computes on the concatenated batch."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ from torch.nn import functional as F  # noqa: N812
 
 from fer_ssl import dist
 from fer_ssl.method.functional import info_nce
-from fer_ssl.method.losses import AnnealedSupervised, Fairness, Term
+from fer_ssl.method.losses import AnnealedSupervised, Fairness, GraphContrast, Rotation, Term
 from fer_ssl.method.losses.queue import Queue
+from fer_ssl.method.memory import Memory
+from fer_ssl.method.mix import MixUp
 from fer_ssl.method.thresholds import (
     AdaMatchThreshold,
     DashThreshold,
@@ -75,7 +78,12 @@ def queued() -> dict[str, Tensor]:
 
 
 def terms() -> dict[str, Term]:
-    return {"fairness": Fairness(CLASSES, decay=0.7), "annealed": AnnealedSupervised(steps=4)}
+    return {
+        "fairness": Fairness(CLASSES, decay=0.7),
+        "annealed": AnnealedSupervised(steps=4),
+        "graph": GraphContrast(cut=0.3),
+        "rotation": Rotation(width=CLASSES),
+    }
 
 
 def taught(name: str) -> dict[str, Tensor]:
@@ -88,10 +96,29 @@ def taught(name: str) -> dict[str, Tensor]:
         labeled, strong, strong2, weak = (Output(net(share(view)), F.normalize(net(share(view)))) for view in faces)
         probs = share((3 * torch.randn(ROWS, CLASSES)).softmax(1))
         keep = share((torch.arange(ROWS) % 3 > 0).float())
-        student = {"labeled": labeled, "strong": strong, "strong2": strong2, "weak": weak}
+        student = {"labeled": labeled, "strong": strong, "strong2": strong2, "rotated": weak}
         gate = Gate(keep, torch.ones(CLASSES))
         term(Step(student, {}, share(labels), None, probs, probs.argmax(1), probs, gate, number)).backward()
     return {"gradient": dist.all_reduce_sum(net.weight.grad) / dist.world_size()} | dict(term.state_dict())
+
+
+def mixed() -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    images = {"labeled": torch.rand(ROWS // 2, 1, 4, 4), "weak": torch.rand(ROWS, 1, 4, 4)}
+    targets = {name: torch.rand(len(view), CLASSES) for name, view in images.items()}
+    ours = [{name: share(values) for name, values in part.items()} for part in (images, targets)]
+    mix = MixUp()(*ours, seed=5)
+    return {f"{name}-{part}": dist.gather(getattr(mix, part)[name]) for part in mix._fields for name in images}
+
+
+def remembered() -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    memory = Memory(CLASSES, width=4, size=2 * ROWS, alignment=2)
+    for _ in range(STEPS):
+        probs, keys, labeled_keys = torch.randn(ROWS, CLASSES).softmax(1), torch.randn(ROWS, 4), torch.randn(6, 4)
+        seen, labeled = (Output(share(each), share(each)) for each in (keys, labeled_keys))
+        smoothed, _ = memory(share(probs), seen, labeled, share(torch.arange(6)))
+    return {"smoothed": dist.gather(smoothed)} | dict(memory.state_dict())
 
 
 def everything() -> dict[str, Any]:
@@ -100,6 +127,8 @@ def everything() -> dict[str, Any]:
         "contrast": cases,
         "states": states(),
         "queued": queued(),
+        "mixed": mixed(),
+        "remembered": remembered(),
         "taught": {name: taught(name) for name in terms()},
     }
 
@@ -142,3 +171,11 @@ def test_a_term_equals_that_of_one_rank(name: str, ranks: list[dict[str, Any]]) 
     for rank in ranks:
         for key, value in expected.items():
             torch.testing.assert_close(rank["taught"][name][key], value, atol=1e-6, rtol=1e-5, msg=key)
+
+
+@pytest.mark.parametrize("work", [mixed, remembered])
+def test_mixing_and_memory_equal_those_of_one_rank(work: Callable[[], dict[str, Tensor]], ranks: list[Any]) -> None:
+    expected = work()
+    for rank in ranks:
+        for key, value in expected.items():
+            torch.testing.assert_close(rank[work.__name__][key], value, atol=1e-6, rtol=1e-5, msg=key)

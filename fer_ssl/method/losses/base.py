@@ -15,13 +15,15 @@ Weight = float | Ramp
 class Term(nn.Module):
     """One term of the training loss, counted `weight` times; a `Ramp` lets the weight rise.
 
-    `student_views` and `teacher_views` name the views it reads of a step: `labeled`, `strong`, `weak`, `weak2`;
+    `student_views` and `teacher_views` name the views it reads of a step: `labeled`, `strong`, `strong2`, `weak`,
+    `weak2`, `rotated`; `mixed_views` those of which it reads mixed faces, as `student["mixed_<view>"]`;
     `uses_logits` and `uses_embeddings` say which outputs of the student it reads, `uses_pseudo_labels` whether it reads
     pseudo-labels, targets or the gate; where no term does, there are none.
     """
 
     student_views: frozenset[str] = frozenset()
     teacher_views: frozenset[str] = frozenset()
+    mixed_views: frozenset[str] = frozenset()
     uses_logits: bool = True
     uses_embeddings: bool = False
     uses_pseudo_labels: bool = True
