@@ -16,6 +16,7 @@ from fer_ssl.data.module import FaceData
 from fer_ssl.errors import ConfigError
 from fer_ssl.method.functional import one_hot
 from fer_ssl.method.losses import Term
+from fer_ssl.method.memory import Forgetful, Memory
 from fer_ssl.method.teacher import Teacher
 from fer_ssl.method.thresholds import Threshold
 from fer_ssl.metrics import ExpressionMetrics
@@ -40,7 +41,7 @@ class SemiSupervised(LightningModule):
         self,
         model: FaceModel,
         teacher: Callable[[nn.Module], Teacher],
-        memory: nn.Module,
+        memory: Forgetful | Memory,
         target: nn.Module,
         threshold: Threshold,
         mixer: nn.Module,
@@ -75,9 +76,8 @@ class SemiSupervised(LightningModule):
         self.mixed_views = frozenset[str]().union(*(term.mixed_views for term in terms.values()))
         self.asks_teacher = any(term.uses_pseudo_labels for term in terms.values())
         own_views = frozenset(self.teacher.views if self.asks_teacher else ())
-        if self.asks_teacher and threshold.needs_labeled == "teacher":
-            own_views |= {"labeled"}
-        own_views |= memory.views if self.asks_teacher else frozenset()
+        if self.asks_teacher:
+            own_views |= memory.views | ({"labeled"} if threshold.needs_labeled == "teacher" else frozenset())
         self.teacher_views = own_views.union(*(term.teacher_views for term in terms.values()))
         shares = self.teacher.shares_student_pass
         self.shared_views = self.teacher_views & self.student_views if shares else frozenset[str]()
