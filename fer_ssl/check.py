@@ -11,7 +11,6 @@ def check(cfg: DictConfig) -> None:
     """Raise ConfigError, naming the override to type, for parts that cannot work together."""
     _terms_are_parts(cfg)
     _pool_matches_terms(cfg)
-    _mixing_is_read(cfg)
     _head_exists(cfg)
     _roots_are_given(cfg)
     _heldout_exists(cfg)
@@ -41,15 +40,6 @@ def _pool_matches_terms(cfg: DictConfig) -> None:
     )
     if needs_pool and not has_pool:
         raise ConfigError(f"loss term {needs_pool[0]!r} needs unlabeled faces; set unlabeled=same or loss=[supervised]")
-
-
-def _mixing_is_read(cfg: DictConfig) -> None:
-    reading = [str(name) for name, term in cfg.loss.items() if term._target_.endswith("MixedFaces")]
-    mixes = not cfg.mix._target_.endswith("Unmixed")
-    if reading and not mixes:
-        raise ConfigError(f"loss term {reading[0]!r} reads mixed faces and no part mixes them; set mix=mixup")
-    if mixes and not reading:
-        raise ConfigError("no loss term reads the faces that are mixed; set mix=none or loss=[mixed_labeled,...]")
 
 
 def _head_exists(cfg: DictConfig) -> None:

@@ -17,6 +17,7 @@ from fer_ssl.errors import ConfigError
 from fer_ssl.method.functional import one_hot
 from fer_ssl.method.losses import Term
 from fer_ssl.method.memory import Forgetful, Memory
+from fer_ssl.method.mix import require_reading
 from fer_ssl.method.teacher import Teacher
 from fer_ssl.method.thresholds import Threshold
 from fer_ssl.metrics import ExpressionMetrics
@@ -74,6 +75,7 @@ class SemiSupervised(LightningModule):
         self.space, self.seed, self.one_pass, self.epoch_steps = space, seed, one_pass, epoch_steps
         self.student_views = frozenset[str]().union(*(term.student_views for term in terms.values()))
         self.mixed_views = frozenset[str]().union(*(term.mixed_views for term in terms.values()))
+        require_reading(mixer, [name for name, term in terms.items() if term.mixed_views])
         self.asks_teacher = any(term.uses_pseudo_labels for term in terms.values())
         own_views = frozenset(self.teacher.views if self.asks_teacher else ())
         if self.asks_teacher:

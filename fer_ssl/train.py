@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from fer_ssl.cli import verb
 
-PARTS = ("data", "unlabeled", "sampler", "backbone", "head", "teacher", "target", "threshold")
+PARTS = ("data", "unlabeled", "sampler", "backbone", "head", "teacher", "memory", "target", "threshold", "mix")
 
 
 def train(cfg: DictConfig) -> dict[str, Any]:

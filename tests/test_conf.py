@@ -103,8 +103,6 @@ def test_an_unknown_experiment_lists_the_known_ones() -> None:
         (["unlabeled=shards"], r"unlabeled=shards needs .* set unlabeled\.root="),
         (["~head"], r"loss=\[supervised, pseudo_label, infonce\] reads .* there is none; set head=linear"),
         (["loss=[identity]", "unlabeled=none"], r"'identity' needs unlabeled faces; set unlabeled=same"),
-        (["loss=[mixed_labeled]"], r"'mixed_labeled' reads mixed faces and no part mixes them; set mix=mixup"),
-        (["mix=mixup"], r"no loss term reads the faces that are mixed; set mix=none"),
         (["loss=[supervised,graph]", "unlabeled=none"], r"'graph' needs unlabeled faces"),
         (["threshold.pool=heldout"], r"set data\.heldout_fraction="),
         (["compile=fast"], r"compile=fast is no mode .* set compile=null or one of default"),

@@ -214,9 +214,13 @@ def test_two_opinions_on_a_face_differ_and_the_term_rises(name: str, tmp_path: P
     assert second > 0
 
 
-def test_mixed_faces_cannot_tell_what_the_student_says_of_labeled_ones(tmp_path: Path) -> None:
+def test_parts_that_lack_what_they_read_name_the_override(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"set threshold\.source=teacher, or add supervised to loss"):
         trained(tmp_path, "+experiment=mixmatch", "threshold=adamatch")
+    with pytest.raises(ConfigError, match=r"'mixed_labeled' reads mixed faces .* set mix=mixup"):
+        trained(tmp_path, "+experiment=mixmatch", "mix=none")
+    with pytest.raises(ConfigError, match=r"InstanceSimilarity needs a memory .* set memory=labeled"):
+        trained(tmp_path, "+experiment=simmatch", "memory=none")
 
 
 def test_a_checkpoint_without_a_classifier_is_not_scored(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Faces made of two: what the student may be shown once pseudo-labels are known."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -20,10 +20,6 @@ class Mixed(NamedTuple):
 
 class Unmixed(nn.Module):
     """No mixing: no loss term may read mixed faces."""
-
-    def forward(self, images: Mapping[str, Tensor], targets: Mapping[str, Tensor], seed: int) -> Mixed:
-        """Raise ConfigError."""
-        raise ConfigError("a loss term reads mixed faces and there is no part that mixes; set mix=mixup")
 
 
 class MixUp(nn.Module):
@@ -55,6 +51,15 @@ class MixUp(nn.Module):
             mixed.targets[name] = _blend(targets[name], labels[partner], share)
             first += dist.world_size() * len(view)
         return mixed
+
+
+def require_reading(mixer: nn.Module, terms: Collection[str]) -> None:
+    """Raise ConfigError unless `mixer` mixes exactly where loss `terms`, by name, read mixed faces."""
+    mixes = not isinstance(mixer, Unmixed)
+    if terms and not mixes:
+        raise ConfigError(f"loss term {min(terms)!r} reads mixed faces and no part mixes them; set mix=mixup")
+    if mixes and not terms:
+        raise ConfigError("no loss term reads the faces that are mixed; set mix=none or loss=[mixed_labeled,...]")
 
 
 def _blend(ours: Tensor, theirs: Tensor, share: Tensor) -> Tensor:

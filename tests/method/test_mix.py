@@ -5,7 +5,7 @@ from torch import Tensor
 from fer_ssl.errors import ConfigError
 from fer_ssl.method.functional import one_hot
 from fer_ssl.method.losses import MixedFaces
-from fer_ssl.method.mix import MixUp, Unmixed
+from fer_ssl.method.mix import MixUp, Unmixed, require_reading
 from fer_ssl.types import Output, Step
 
 CLASSES = 7
@@ -62,11 +62,18 @@ def test_a_seed_mixes_alike() -> None:
     assert not torch.equal(first, other)
 
 
-def test_shares_need_a_distribution_and_terms_need_a_mixer() -> None:
+def test_shares_need_a_distribution() -> None:
     with pytest.raises(ConfigError, match=r"Beta\(0\.0, 0\.0\); set mix\.alpha"):
         MixUp(alpha=0.0)
-    with pytest.raises(ConfigError, match="set mix=mixup"):
-        Unmixed()(*faces(), 0)
+
+
+def test_what_is_mixed_is_read_and_what_is_read_is_mixed() -> None:
+    require_reading(MixUp(), ["mixed_labeled"])
+    require_reading(Unmixed(), [])
+    with pytest.raises(ConfigError, match=r"'mixed_labeled' reads mixed faces and no part mixes them; set mix=mixup"):
+        require_reading(Unmixed(), ["mixed_labeled"])
+    with pytest.raises(ConfigError, match=r"no loss term reads the faces that are mixed; set mix=none"):
+        require_reading(MixUp(), [])
 
 
 @pytest.mark.parametrize("kind", ["ce", "mse"])
