@@ -12,7 +12,9 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.profiler import record_function
 
+from fer_ssl import dist
 from fer_ssl.data.module import FaceData
+from fer_ssl.dist import random_states, set_random_state
 from fer_ssl.errors import ConfigError
 from fer_ssl.method.functional import one_hot
 from fer_ssl.method.losses import Term
@@ -23,6 +25,7 @@ from fer_ssl.method.thresholds import Threshold
 from fer_ssl.metrics import ExpressionMetrics
 from fer_ssl.metrics.tally import Tally
 from fer_ssl.nn.model import FaceModel
+from fer_ssl.nn.sync_norm import synchronize_norms
 from fer_ssl.optim import build_optimizer
 from fer_ssl.types import Batch, EvalBatch, LabeledView, LabelSpace, Output, Step
 from fer_ssl.views.draw import Views, view_generator
@@ -35,7 +38,8 @@ class SemiSupervised(LightningModule):
     """A student learns from labels and from what its teacher says of unlabeled faces.
 
     `one_pass` runs the student once over all its views; otherwise each view is a pass with batch statistics of its
-    own, in the order weak, weak2, labeled, strong (Ada-CM's).
+    own, in the order weak, weak2, labeled, strong (Ada-CM's). `sync_batchnorm` takes batch statistics over all ranks;
+    otherwise each has its own, and only the running ones are averaged.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class SemiSupervised(LightningModule):
         seed: int,
         config: dict[str, Any],
         one_pass: bool = True,
+        sync_batchnorm: bool = True,
     ) -> None:
         super().__init__()
         # DistributedDataParallel waits for every parameter that may get a gradient
@@ -89,10 +94,15 @@ class SemiSupervised(LightningModule):
                 "the threshold reads what the student says of labeled faces, which no loss term shows it; "
                 "set threshold.source=teacher, or add supervised to loss"
             )
+        self.sync_batchnorm = sync_batchnorm
         self.config = config
-        self._rng: Tensor | None = None
+        self._rng: dict[str, Tensor] | None = None
         self.tally = Tally(tuple(terms), space.classes)
         self.metrics = ExpressionMetrics(len(space))
+
+    def configure_model(self) -> None:
+        if self.sync_batchnorm and self.trainer.world_size > 1:
+            synchronize_norms(self.model, self.trainer.strategy.root_device)
 
     @record_function("loss")
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -163,6 +173,8 @@ class SemiSupervised(LightningModule):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         # Not on_train_batch_end: callbacks run before the module there, so a checkpoint would hold a stale teacher.
         super().optimizer_step(*args, **kwargs)
+        if not self.sync_batchnorm:
+            dist.average_([buffer for buffer in self.model.buffers() if buffer.is_floating_point()])
         with record_function("average"):
             self.teacher.update(self.model)
         if self.asks_teacher and (self.global_step + 1) % self.epoch_steps == 0:
@@ -204,14 +216,14 @@ class SemiSupervised(LightningModule):
         checkpoint["config"] = self.config
         checkpoint["classes"] = list(self.space.classes)
         checkpoint["learns_labels"] = self.learns_labels
-        checkpoint["rng"] = torch.get_rng_state()
+        checkpoint["rng"] = random_states(self.device)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._rng = checkpoint["rng"]
 
     def on_train_start(self) -> None:
         if self._rng is not None:
-            torch.set_rng_state(self._rng)
+            set_random_state(self._rng, self.device)
         self.model.train()
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fer_ssl.files import whole
 from fer_ssl.types import UNKNOWN, Faces
 
-LABELED_ROLES = ("labeled", "heldout", "val", "test")
+LABELED_ROLES = ("labeled", "pseudo", "heldout", "val", "test")
 
 
 def manifest_hash(roles: Mapping[str, Faces]) -> str:
@@ -35,4 +36,10 @@ def write_manifest(path: Path, roles: Mapping[str, Faces]) -> None:
         )
         for role, faces in roles.items()
     ]
-    pq.write_table(pa.concat_tables(tables), path, compression="zstd")
+    write_table(path, pa.concat_tables(tables))
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a Parquet file whole or not at all."""
+    with whole(path) as partial:
+        pq.write_table(table, partial, compression="zstd")
