@@ -5,7 +5,10 @@ from omegaconf import DictConfig
 from fer_ssl.errors import ConfigError
 
 COMPILE_MODES = (None, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
-NEED_POOL = {"pseudo_label", "infonce", "identity", "negative", "abc", "plain", "daso", "feedback"}
+NEED_POOL = {
+    "pseudo_label", "infonce", "identity", "negative", "abc", "plain", "daso", "feedback", "fairness",
+    "mixed_unlabeled", "rotation", "graph", "instances",
+}  # fmt: skip
 INSTEAD_OF = (("abc", "supervised"), ("abc", "pseudo_label"), ("daso", "pseudo_label"))
 
 
