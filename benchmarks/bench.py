@@ -20,6 +20,7 @@ from evaluation import measure_evaluation
 from gpu import measure_gpu
 from measuring import Measurement, Options, Skipped, machine
 from memory import measure_memory
+from pool import measure_pool
 from startup import measure_startup
 from step import measure_ema, measure_peers, measure_step
 from thresholds import measure_info_nce, measure_thresholds
@@ -32,6 +33,7 @@ SUITE: dict[str, Callable[[Options], Iterator[Measurement]]] = {
     "peers": measure_peers,
     "views": measure_views,
     "decoding": measure_decoding,
+    "pool": measure_pool,
     "ema": measure_ema,
     "thresholds": measure_thresholds,
     "info_nce": measure_info_nce,

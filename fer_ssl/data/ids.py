@@ -61,4 +61,4 @@ class JoinedIds:
 
 def compact(names: list[str]) -> NDArray[np.str_]:
     """Return names as an array that takes the bytes of each instead of four times those of the longest."""
-    return np.array(names, np.dtypes.StringDType())  # type: ignore[arg-type]
+    return np.array(names, np.dtypes.StringDType())

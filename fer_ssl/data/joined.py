@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fer_ssl.data.ids import JoinedIds
+from fer_ssl.data.ids import JoinedIds, compact
 from fer_ssl.types import Faces, Images
 
 
@@ -72,4 +72,4 @@ def _people(named: list[NDArray[Any] | None]) -> NDArray[Any] | None:
     if all(subjects.dtype.kind in "iu" for subjects in known):
         sizes = np.cumsum([0, *(int(subjects.max(initial=-1)) + 1 for subjects in known)])
         return np.concatenate([subjects + size for subjects, size in zip(known, sizes, strict=False)])
-    return np.concatenate([subjects.astype(np.str_) for subjects in known])
+    return compact([str(name) for subjects in known for name in subjects.tolist()])

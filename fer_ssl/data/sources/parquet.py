@@ -107,7 +107,14 @@ def read_columns(files: Sequence[Path], columns: Sequence[str], remedy: str) -> 
         for column in columns:
             if column not in names:
                 raise DataError(f"{path} has no column {column!r} but {', '.join(names)}; {remedy}")
-    return pa.concat_tables([pq.read_table(path, columns=list(columns)) for path in files], promote_options="default")
+    return pa.concat_tables([_read_table(path, columns) for path in files], promote_options="default")
+
+
+def _read_table(path: Path, columns: Sequence[str]) -> pa.Table:
+    try:
+        return pq.read_table(path, columns=list(columns))
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} is damaged ({error}); restore or remove it") from error
 
 
 def read_schema(path: Path) -> pa.Schema:
