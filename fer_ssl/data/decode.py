@@ -195,9 +195,7 @@ def _reason(data: bytes, error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def decode_all(
-    encoded: Encoded, ids: Sequence[str] | Ids, decoder: Decoder, origin: str
-) -> tuple[Tensor, Tensor]:
+def decode_all(encoded: Encoded, ids: Sequence[str] | Ids, decoder: Decoder, origin: str) -> tuple[Tensor, Tensor]:
     """Decode every face once, in order; note the unreadable ones in `decoder.rejects` under `origin` and their `ids`.
 
     Returns pixels uint8 [M, C, S, S] and the rows int64 [M] of `encoded` they came from.

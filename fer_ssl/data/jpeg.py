@@ -35,7 +35,8 @@ def from_jpeg(data: bytes, channels: int, side: int) -> NDArray[np.uint8] | None
     mode = ImageReadMode.RGB if channels == 3 else ImageReadMode.GRAY
     try:
         # torchvision's own function around this operator costs as much again as it does on a small face
-        pixels: Tensor = torch.ops.image.decode_jpeg(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode.value)
+        encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+        pixels: Tensor = torch.ops.image.decode_jpeg(encoded, mode.value)
     except RuntimeError:
         return None
     if pixels.shape[1:] != (side, side):

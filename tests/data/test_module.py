@@ -9,6 +9,7 @@ import torch
 from making import SPACE, faces
 from PIL import Image
 
+from fer_ssl.data import manifest
 from fer_ssl.data.decode import Decoder
 from fer_ssl.data.images import ResidentImages, hold
 from fer_ssl.data.module import FaceData
@@ -119,7 +120,18 @@ def png(image: torch.Tensor) -> bytes:
 @pytest.mark.parametrize(("leak_check", "left"), [("auto", 15), (False, 15), (True, 0)])
 def test_streamed_pools_are_read_for_twins_only_when_asked(leak_check: bool | str, left: int, caplog) -> None:
     made = FaceData(
-        Made(), StreamedPool(), False, SplitPlan(), lambda channels: Decoder(6, channels), natural, 4, 1, 2, 0, 4, leak_check
+        Made(),
+        StreamedPool(),
+        False,
+        SplitPlan(),
+        lambda channels: Decoder(6, channels),
+        natural,
+        4,
+        1,
+        2,
+        0,
+        4,
+        leak_check,
     )
     if left:
         made.setup()
@@ -136,3 +148,16 @@ def test_streamed_pools_are_read_for_twins_only_when_asked(leak_check: bool | st
 def test_an_unknown_leak_check_names_the_choices() -> None:
     with pytest.raises(ConfigError, match=r"data\.leak_check=maybe is none of true, false, auto"):
         data(SplitPlan(), leak_check="maybe")
+
+
+def test_the_manifest_is_the_same_in_blocks_and_out_of_order(monkeypatch, tmp_path: Path) -> None:
+    roles = {"pool": faces([0] * 30, "pool"), "val": faces([0, 1, 2], "val")}
+    whole = manifest.manifest_hash(roles)
+    monkeypatch.setattr(manifest, "BLOCK", 7)
+    turned = roles | {"pool": roles["pool"].subset(torch.arange(30).flip(0))}
+    assert manifest.manifest_hash(roles) == manifest.manifest_hash(turned) == whole
+    assert whole.startswith("65b344d4efaf84b3")  # as of one line after the other
+    manifest.write_manifest(tmp_path / "manifest.parquet", roles)
+    rows = pq.read_table(tmp_path / "manifest.parquet")
+    assert rows["id"].to_pylist() == roles["pool"].ids.tolist() + roles["val"].ids.tolist()
+    assert rows["label"].to_pylist() == [UNKNOWN] * 30 + [0, 1, 2]

@@ -42,7 +42,9 @@ class FolderPool:
         people = read_identities(Path(self.identities))
         missing = [name for name in names if name.split("/")[-1] not in people]
         if missing:
-            raise DataError(f"{self.identities} has no line for {missing[0]}; set unlabeled.identities=<the list of it>")
+            raise DataError(
+                f"{self.identities} has no line for {missing[0]}; set unlabeled.identities=<the list of it>"
+            )
         return compact([people[name.split("/")[-1]] for name in names])
 
 

@@ -106,7 +106,9 @@ def read_keys(path: Path) -> NDArray[np.bytes_]:
         while block := list(islice(keys, BLOCK)):
             # an array of bytes would drop them
             if any(key.endswith(b"\0") for key in block):
-                raise DataError(f"keys of {path} end in zero bytes, which are no names; write it anew with text as keys")
+                raise DataError(
+                    f"keys of {path} end in zero bytes, which are no names; write it anew with text as keys"
+                )
             blocks.append(np.array(block))
     return np.concatenate(blocks) if blocks else np.empty(0, "S1")
 

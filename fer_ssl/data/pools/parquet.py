@@ -74,13 +74,17 @@ class ParquetPool:
             [NumberedIds(f"{path.stem}/", np.arange(count)) for path, count in zip(files, counts, strict=True)]
         )
         rows = spaced(len(ids), self.limit)
-        return hold(self._encoded(files, rows, decoder), ids[rows], decoder, str(self.root), subjects=self._people(files, rows))
+        return hold(
+            self._encoded(files, rows, decoder), ids[rows], decoder, str(self.root), subjects=self._people(files, rows)
+        )
 
     def _encoded(
         self, files: Sequence[Path], rows: NDArray[np.int64], decoder: Decoder
     ) -> ParquetImages | MappedImages:
         if encoded_bytes(files, self.image_column) <= decoder.resident_gib * 2**30:
-            tables = [read_columns([path], [self.image_column], "set unlabeled.image_column=<column>") for path in files]
+            tables = [
+                read_columns([path], [self.image_column], "set unlabeled.image_column=<column>") for path in files
+            ]
             columns = [ParquetImages(table[self.image_column]).column.cast(pa.large_binary()) for table in tables]
             chunks = [chunk for column in columns for chunk in column.chunks]
             return ParquetImages(pa.chunked_array(chunks, pa.large_binary()), rows)

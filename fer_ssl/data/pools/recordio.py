@@ -22,7 +22,8 @@ MAGIC = 0xCED7230A
 HEAD = struct.Struct("<II")  # magic; 3 bits that say which part of a record this is, 29 bits of length
 LABEL = struct.Struct("<IfQQ")  # IRHeader: how many labels follow (0: the next field is the only one), label, id, id2
 WHOLE, FIRST, MIDDLE, LAST = range(4)
-USUAL = 2**14  # bytes; one read brings all of a smaller record
+USUAL = 2**13  # bytes; one read brings all of a smaller record
+USUAL_HEAD, ONE_LABEL = struct.Struct("<III"), HEAD.size + LABEL.size
 REMEDY = "restore the file, or set unlabeled.root=<dir with train.rec and train.idx>"
 
 
@@ -94,10 +95,14 @@ class RecordImages:
         return len(self.offsets)
 
     def __getitem__(self, row: int) -> bytes:
-        record = self.file.read(self.offsets.item(row))
-        if record[:4] == b"\0\0\0\0" and len(record) >= LABEL.size:  # the usual record, with one label
-            return record[LABEL.size :]
-        return unpack(record)[1]
+        offset = self.offsets.item(row)
+        data = self.file.files.read(0, offset, USUAL)
+        if len(data) >= ONE_LABEL:  # nearly every record is whole, small and has one label: no second copy of it
+            magic, length, labels = USUAL_HEAD.unpack_from(data)
+            end = HEAD.size + length
+            if magic == MAGIC and labels == 0 and ONE_LABEL <= end <= len(data):
+                return data[ONE_LABEL:end]
+        return unpack(self.file.read(offset))[1]
 
 
 class RecordPool:
@@ -183,7 +188,9 @@ def _ranges(file: RecordFile, people: NDArray[np.int64], keys: NDArray[Any]) -> 
         first, last = np.searchsorted(keys, labels.astype(np.int64))
         owners[first:last] = person
     if (owners < 0).any():
-        raise DataError(f"{file.path} tells nobody's name for face {keys[owners < 0][0]}; set unlabeled.identities=false")
+        raise DataError(
+            f"{file.path} tells nobody's name for face {keys[owners < 0][0]}; set unlabeled.identities=false"
+        )
     return owners
 
 

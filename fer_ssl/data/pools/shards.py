@@ -94,9 +94,13 @@ class ShardPool:
         if not len(rows):
             raise DataError(f"no image in the {len(counts)} tar shards at {self.root}; set unlabeled.root=<dir>")
         shards = np.repeat(np.arange(len(counts)), counts)[rows]
-        offsets, sizes = (np.concatenate([table[key].to_numpy() for table in tables])[rows] for key in ("offset", "size"))
+        offsets, sizes = (
+            np.concatenate([table[key].to_numpy() for table in tables])[rows] for key in ("offset", "size")
+        )
         stems = [PurePosixPath(path).stem for path in files.paths]
-        names = (f"{stem}/{name}" for stem, table in zip(stems, tables, strict=True) for name in table["name"].to_pylist())
+        names = (
+            f"{stem}/{name}" for stem, table in zip(stems, tables, strict=True) for name in table["name"].to_pylist()
+        )
         ids = compact(list(names))[rows]
         encoded = ShardImages(files, shards, offsets, sizes)
         return hold(encoded, ids, decoder, self.root, subjects=people_of(ids, self.identity_pattern))

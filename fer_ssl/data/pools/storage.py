@@ -107,10 +107,13 @@ class RemoteFiles:
         return [found[row] for row in range(len(files))]
 
     def size(self, file: int) -> int:
-        size: int | None = self._persist(lambda: self._fs.info(self.paths[file], **self._limit)["size"], self.paths[file])
+        size: int | None = self._persist(
+            lambda: self._fs.info(self.paths[file], **self._limit)["size"], self.paths[file]
+        )
         if size is None:
-            raise DataError(f"the server of {self.paths[file]} does not tell its size; copy the shards and set "
-                            "unlabeled.root=<dir>")
+            raise DataError(
+                f"the server of {self.paths[file]} does not tell its size; copy the shards and set unlabeled.root=<dir>"
+            )
         return size
 
     def version(self, file: int) -> str:

@@ -120,9 +120,11 @@ def _read_table(path: Path, columns: Sequence[str]) -> pa.Table:
 def read_schema(path: Path) -> pa.Schema:
     """Return the schema of a Parquet file; raise DataError for a file that is none."""
     try:
-        return pq.read_schema(path)
-    except (pa.ArrowInvalid, OSError) as error:
+        schema = pq.read_schema(path)
+        schema.names  # noqa: B018  # decodes them: a damaged name is found here
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not a Parquet file ({error}); restore or remove it") from error
+    return schema
 
 
 def class_names(schema: pa.Schema, column: str) -> list[str] | None:

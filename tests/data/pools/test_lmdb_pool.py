@@ -13,7 +13,10 @@ lmdb = pytest.importorskip("lmdb")
 
 
 def write(path: Path, values: dict[bytes, bytes], subdir: bool = True) -> Path:
-    with lmdb.open(str(path), subdir=subdir, map_size=2**24) as environment, environment.begin(write=True) as transaction:
+    with (
+        lmdb.open(str(path), subdir=subdir, map_size=2**24) as environment,
+        environment.begin(write=True) as transaction,
+    ):
         for key, value in values.items():
             transaction.put(key, value)
     return path

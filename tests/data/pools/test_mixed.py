@@ -61,7 +61,9 @@ def test_batches_follow_the_weights_after_faces_were_left_out(entries) -> None:
     start=st.integers(0, 10**6),
     seed=st.integers(0, 2**31),
 )
-def test_every_stretch_holds_the_shares_and_is_cut_anywhere(weights: list[float], batch: int, start: int, seed: int) -> None:
+def test_every_stretch_holds_the_shares_and_is_cut_anywhere(
+    weights: list[float], batch: int, start: int, seed: int
+) -> None:
     sizes = [7 + 3 * number for number in range(len(weights))]
     sampler = MixedSampler(sizes, weights, batch, seed=seed)
     drawn = np.concatenate([sampler.global_batch(start + k) for k in range(5)])

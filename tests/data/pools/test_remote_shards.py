@@ -69,7 +69,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server(face_bytes, write_shard, tmp_path: Path) -> Iterator[Server]:
     for number in range(2):
-        write_shard(tmp_path / f"{number:06d}.tar", [(f"p{number}_{row}.png", face_bytes[row + 3 * number]) for row in range(3)])
+        write_shard(
+            tmp_path / f"{number:06d}.tar", [(f"p{number}_{row}.png", face_bytes[row + 3 * number]) for row in range(3)]
+        )
     with Server(tmp_path) as serving:
         thread = threading.Thread(target=serving.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

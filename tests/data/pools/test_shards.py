@@ -134,7 +134,6 @@ def test_damaged_tars_are_indexed_or_data_errors(cut, changes):
     data = data[:cut]
     try:
         table = tars.index_tar(io.BytesIO(data), "any.tar")
-    except DataError as error:
-        assert "any.tar" in str(error)
-    else:
-        assert all(name.lower().endswith(("png", "jpg")) for name in table["name"].to_pylist())
+    except DataError:
+        return
+    assert all(name.lower().endswith(tars.SUFFIXES) for name in table["name"].to_pylist())
