@@ -21,6 +21,7 @@ from gpu import measure_gpu
 from measuring import Measurement, Options, Skipped, machine
 from memory import measure_memory
 from pool import measure_pool
+from ranks import measure_ranks
 from startup import measure_startup
 from step import measure_ema, measure_peers, measure_step
 from thresholds import measure_info_nce, measure_thresholds
@@ -30,6 +31,7 @@ from writing import markdown, row
 SUITE: dict[str, Callable[[Options], Iterator[Measurement]]] = {
     "step": measure_step,
     "end_to_end": measure_end_to_end,
+    "ranks": measure_ranks,
     "peers": measure_peers,
     "views": measure_views,
     "decoding": measure_decoding,

@@ -17,5 +17,17 @@ class ConfigError(FerError):
     """A configuration whose parts cannot work together."""
 
 
+class StorageError(FerError):
+    """A place that can no longer be written, such as a full disk."""
+
+
+class WorkerError(FerError):
+    """A process that reads data for the run and died."""
+
+
+class RankError(FerError):
+    """A process that trained together with this one and died."""
+
+
 class DivergedError(FerError):
     """A loss term that is no longer finite."""

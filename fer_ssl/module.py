@@ -12,13 +12,16 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.profiler import record_function
 
+from fer_ssl import dist
 from fer_ssl.data.module import FaceData
+from fer_ssl.dist import random_states, set_random_state
 from fer_ssl.method.losses import Term
 from fer_ssl.method.teacher import Teacher
 from fer_ssl.method.thresholds import Threshold
 from fer_ssl.metrics import ExpressionMetrics
 from fer_ssl.metrics.tally import Tally
 from fer_ssl.nn.model import FaceModel
+from fer_ssl.nn.sync_norm import synchronize_norms
 from fer_ssl.optim import build_optimizer
 from fer_ssl.types import Batch, EvalBatch, LabeledView, LabelSpace, Output, Step
 from fer_ssl.views.draw import Views
@@ -30,7 +33,8 @@ class SemiSupervised(LightningModule):
     """A student learns from labels and from what its teacher says of unlabeled faces.
 
     `one_pass` runs the student once over all its views; otherwise each view is a pass with batch statistics of its
-    own, in the order weak, weak2, labeled, strong (Ada-CM's).
+    own, in the order weak, weak2, labeled, strong (Ada-CM's). `sync_batchnorm` takes batch statistics over all ranks;
+    otherwise each has its own, and only the running ones are averaged.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class SemiSupervised(LightningModule):
         seed: int,
         config: dict[str, Any],
         one_pass: bool = True,
+        sync_batchnorm: bool = True,
     ) -> None:
         super().__init__()
         # DistributedDataParallel waits for every parameter that may get a gradient
@@ -67,18 +72,28 @@ class SemiSupervised(LightningModule):
         self.student_views = frozenset[str]().union(*(term.student_views for term in terms.values()))
         self.asks_teacher = any(term.uses_pseudo_labels for term in terms.values())
         own_views = frozenset(self.teacher.views if self.asks_teacher else ())
+        if self.asks_teacher and threshold.needs_labeled == "teacher":
+            own_views |= {"labeled"}
         self.teacher_views = own_views.union(*(term.teacher_views for term in terms.values()))
+        shares = self.teacher.shares_student_pass
+        self.shared_views = self.teacher_views & self.student_views if shares else frozenset[str]()
         self.learns_labels = "labeled" in self.student_views
+        self.sync_batchnorm = sync_batchnorm
         self.config = config
-        self._rng: Tensor | None = None
+        self._rng: dict[str, Tensor] | None = None
         self.tally = Tally(tuple(terms), space.classes)
         self.metrics = ExpressionMetrics(len(space))
+
+    def configure_model(self) -> None:
+        if self.sync_batchnorm and self.trainer.world_size > 1:
+            synchronize_norms(self.model, self.trainer.strategy.root_device)
 
     @record_function("loss")
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images = self.draw_views(batch)
+        teacher = self.run_teacher(images)  # first: what it needs is free again when the student keeps its activations
         student = self.run_student(images)
-        step = self.pseudo_label(batch, images, student)
+        step = self.pseudo_label(batch, student, teacher)
         losses = [term.weight * term(step) for term in self.terms.values()]
         total = torch.stack(losses).sum()
         self.tally.add(torch.stack([total, *losses]).detach(), step, batch.truth)
@@ -100,9 +115,9 @@ class SemiSupervised(LightningModule):
         return {name: self.model(images[name]) for name in names}
 
     @record_function("pseudo-label")
-    def pseudo_label(self, batch: Batch, images: Mapping[str, Tensor], student: Outputs) -> Step:
+    def pseudo_label(self, batch: Batch, student: Outputs, teacher: Outputs) -> Step:
         """Return the step: what the teacher says of the unlabeled faces and which of it is trusted."""
-        teacher = self.run_teacher(images, student)
+        teacher = teacher | {name: detached(student[name]) for name in self.shared_views}
         known = Step(student, teacher, batch.labels, batch.soft_labels, None, None, None, None, self.global_step)
         known = replace(known, identities=batch.identities)
         if not self.asks_teacher:
@@ -116,13 +131,10 @@ class SemiSupervised(LightningModule):
 
     @record_function("teacher")
     @torch.no_grad()
-    def run_teacher(self, images: Mapping[str, Tensor], student: Outputs) -> Outputs:
-        """Return the outputs that pseudo-labels come from, by view, without gradient."""
-        witness = self.asks_teacher and self.threshold.needs_labeled == "teacher"
-        names = self.teacher_views | ({"labeled"} if witness else set())
-        seen = {name: detached(student[name]) for name in names & student.keys() if self.teacher.shares_student_pass}
-        unseen = {name: images[name] for name in sorted(names - seen.keys())}
-        return seen | forward_views(partial(self.teacher, self.model), unseen)
+    def run_teacher(self, images: Mapping[str, Tensor]) -> Outputs:
+        """Return what the teacher says of its views, without gradient, less those it reads from the student's pass."""
+        own = {name: images[name] for name in sorted(self.teacher_views - self.shared_views)}
+        return forward_views(partial(self.teacher, self.model), own)
 
     @record_function("backward")
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
@@ -132,6 +144,8 @@ class SemiSupervised(LightningModule):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         # Not on_train_batch_end: callbacks run before the module there, so a checkpoint would hold a stale teacher.
         super().optimizer_step(*args, **kwargs)
+        if not self.sync_batchnorm:
+            dist.average_([buffer for buffer in self.model.buffers() if buffer.is_floating_point()])
         with record_function("average"):
             self.teacher.update(self.model)
         if self.asks_teacher and (self.global_step + 1) % self.epoch_steps == 0:
@@ -173,14 +187,14 @@ class SemiSupervised(LightningModule):
         checkpoint["config"] = self.config
         checkpoint["classes"] = list(self.space.classes)
         checkpoint["learns_labels"] = self.learns_labels
-        checkpoint["rng"] = torch.get_rng_state()
+        checkpoint["rng"] = random_states(self.device)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._rng = checkpoint["rng"]
 
     def on_train_start(self) -> None:
         if self._rng is not None:
-            torch.set_rng_state(self._rng)
+            set_random_state(self._rng, self.device)
         self.model.train()
 
 

@@ -1,6 +1,7 @@
 """One training run from configuration to report."""
 
 import logging
+import signal
 import warnings
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig
 
 from fer_ssl.build import build_data, build_decoder, build_model, build_module, build_trainer, make
+from fer_ssl.callbacks.checkpoint import LastCheckpoint
 from fer_ssl.callbacks.telemetry import Telemetry
 from fer_ssl.check import check
 from fer_ssl.checkpoints import (
+    Checkpoint,
     changed_settings,
     checkpoint_path,
     load_average,
@@ -27,10 +30,12 @@ from fer_ssl.claim import claimed, finished
 from fer_ssl.compiling import compile_parts
 from fer_ssl.data.loader import EvalLoader
 from fer_ssl.data.module import FaceData
+from fer_ssl.devices import check_devices
 from fer_ssl.errors import ConfigError
 from fer_ssl.loggers import HistoryLogger, close_loggers
 from fer_ssl.metrics import Scores
 from fer_ssl.module import SemiSupervised
+from fer_ssl.ranks import together
 from fer_ssl.reports import write_report
 from fer_ssl.results import (
     environment,
@@ -40,6 +45,7 @@ from fer_ssl.results import (
     write_view_preview,
 )
 from fer_ssl.scoring import Scored, fit_class_means, score
+from fer_ssl.trust import require_trusted
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +59,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     A run that the scheduler asks to leave (SIGTERM, SIGUSR1) saves itself and exits with status REQUEUE.
     """
     check(cfg)
+    check_devices(cfg)
     run_dir = Path(cfg.run_dir)
     done = finished(run_dir, cfg) if cfg.ckpt_path == "auto" else None
     if done is not None:
@@ -71,7 +78,7 @@ def _train(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
     data.setup()
     _write_data(run_dir, data)
     pool_size = 0 if data.pool is None else len(data.pool)
-    module = build_module(cfg, data.space, pool_size, data.people, fresh=resume_from is None)
+    module = build_module(cfg, data.space, pool_size, data.people, data.class_counts, fresh=resume_from is None)
     if resume_from is not None:
         _require_fit(resume_from, module)
     if cfg.compile is not None:
@@ -79,17 +86,29 @@ def _train(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
     trainer = build_trainer(cfg, run_dir)
     status = "failed"
     try:
-        trainer.fit(module, data, ckpt_path=resume_from, weights_only=True)
-        if trainer.interrupted:
-            raise KeyboardInterrupt
-        results = _finish(trainer, module, data, run_dir)
+        with together(run_dir, trainer.global_rank, trainer.world_size):
+            _fit(trainer, module, data, resume_from)
+            results = _finish(trainer, module, data, run_dir)
         status = "success"
-    except SIGTERMException:
-        log.warning("stopped by a signal and saved at step %d; go on with ckpt_path=auto", trainer.global_step)
-        raise SystemExit(REQUEUE) from None
     finally:
         close_loggers(trainer.loggers, status)
     return results
+
+
+def _fit(trainer: Trainer, module: SemiSupervised, data: FaceData, resume_from: Path | None) -> None:
+    """Train; leave by SystemExit where a signal asked for it, and by KeyboardInterrupt after Ctrl-C."""
+    try:
+        trainer.fit(module, data, ckpt_path=resume_from, weights_only=True)
+    except SIGTERMException:
+        log.warning("left at step %d, which is saved; go on with ckpt_path=auto", trainer.global_step)
+        asked = next(callback for callback in trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint))
+        if asked.leaving.asked_by == signal.SIGINT:
+            raise KeyboardInterrupt from None
+        raise SystemExit(REQUEUE) from None
+    except SystemExit as error:  # Lightning's way to end on a second Ctrl-C
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
 
 
 def score_checkpoint(cfg: DictConfig) -> dict[str, Any]:
@@ -99,7 +118,7 @@ def score_checkpoint(cfg: DictConfig) -> dict[str, Any]:
         raise ConfigError("there is no checkpoint to score; set ckpt_path=<run>/checkpoints/last.ckpt")
     path = Path(cfg.ckpt_path)
     checkpoint = read_checkpoint(path)
-    trained = DictConfig(checkpoint["config"])
+    trained = trusted_config(checkpoint, cfg.allow_targets, path)
     source = make(cfg.data.source)
     require_space(checkpoint, source.space, path)
     require_classifier(checkpoint, path)
@@ -108,7 +127,7 @@ def score_checkpoint(cfg: DictConfig) -> dict[str, Any]:
         raise ConfigError(f"data={cfg.data.name} has no {cfg.split} split; set split=train, val or test")
     model = build_model(trained, len(source.space))
     load_average(model, checkpoint)
-    scored = score(model.to(_device(cfg.accelerator)), EvalLoader(faces, cfg.data.batch_eval), len(source.space))
+    scored = score(model.to(chosen_device(cfg.accelerator)), EvalLoader(faces, cfg.data.batch_eval), len(source.space))
     classes = list(source.space.classes)
     results = {cfg.split: scored.scores.to_dict(classes), "classes": classes, "environment": environment()}
     write_json(run_dir / "metrics.json", results)
@@ -117,13 +136,21 @@ def score_checkpoint(cfg: DictConfig) -> dict[str, Any]:
     return results
 
 
+def trusted_config(checkpoint: Checkpoint, allow_targets: list[str], path: Path) -> DictConfig:
+    """Return a checkpoint's configuration; raise ConfigError where its network is of modules nobody trusts."""
+    config = checkpoint["config"]
+    require_trusted({part: config[part] for part in ("backbone", "head")}, allow_targets, path)
+    return DictConfig(config)
+
+
 def headline(scores: Scores) -> str:
     """Return the main figures of a split on one line, in percent."""
     names = ("macro_f1", "accuracy", "balanced_accuracy")
     return "  ".join(f"{name} {100 * getattr(scores, name):.2f}" for name in names)
 
 
-def _device(accelerator: str) -> str:
+def chosen_device(accelerator: str) -> str:
+    """Return the device on which a checkpoint is asked, by the name of an accelerator."""
     return "cuda" if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available() else "cpu"
 
 
@@ -149,11 +176,11 @@ def _finish(trainer: Trainer, module: SemiSupervised, data: FaceData, run_dir: P
             final = {f"{split}/{k}": v for split in scored for k, v in results[split].items() if isinstance(v, float)}
             logger.log_metrics(final, step=trainer.global_step)
         _write_data(run_dir, data)  # again: streamed faces are found unreadable while training
-        write_json(run_dir / "metrics.json", results)
         write_predictions(run_dir / "predictions.parquet", scored, data.roles(), list(data.space.classes))
         write_view_preview(run_dir / "views.png", module, data)
         if data.pool is not None and module.asks_teacher:
             write_pseudo_labels(run_dir / "pseudo_labels.parquet", module, data.pool)
+        write_json(run_dir / "metrics.json", results)  # after all it stands for: with the report the run is finished
         write_report(run_dir)
     return results
 
@@ -196,5 +223,8 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", message=".*dataloader is not resumable.*")  # FaceData saves its position
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of a deprecated name
     warnings.filterwarnings("ignore", message=".*Total length of .* is zero.*")  # a run without validation faces
+    warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # scores are of all ranks already
+    warnings.filterwarnings("ignore", message=".*broadcast_buffers.*")  # its new name is younger than torch 2.7
+    logging.getLogger("lightning.fabric.utilities.distributed").setLevel(logging.WARNING)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     torch.set_float32_matmul_precision("high")

@@ -133,10 +133,14 @@ class LabeledView(NamedTuple):
 
 
 class Gate(NamedTuple):
-    """What a threshold says of a batch of pseudo-labels: `keep` float [B] in [0, 1], `tau` float [C] in force."""
+    """What a threshold says of a batch of pseudo-labels: `keep` float [B] in [0, 1], `tau` float [C] in force.
+
+    `prior` float [C] is the running mean prediction on unlabeled faces, where alignment keeps one.
+    """
 
     keep: Tensor
     tau: Tensor
+    prior: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ class Asked(Protocol):
 
 def ask_ahead(encoded: Encoded, rows: list[int]) -> None:
     """Tell `encoded` which `rows` are read next, where that helps it."""
-    if isinstance(encoded, Asked):
+    if rows and isinstance(encoded, Asked):
         encoded.ask(rows)
 
 

@@ -26,8 +26,8 @@ class Frame(NamedTuple):
 def from_jpeg(data: bytes, channels: int, side: int) -> NDArray[np.uint8] | None:
     """Return the face in a JPEG file as uint8 [channels, side, side].
 
-    None where the file is none, is broken, or needs what only Pillow does: CMYK, colour to gray, EXIF rotation, 12 bits.
-    torchvision decodes with libjpeg-turbo as Pillow does; torch resizes uint8 with Pillow's own arithmetic.
+    None where the file is none, is broken, or needs what only Pillow does: CMYK, colour to gray, EXIF rotation or 12
+    bits. torchvision decodes with libjpeg-turbo as Pillow does; torch resizes uint8 with Pillow's own arithmetic.
     """
     frame = read_frame(data)
     if frame is None or frame.components > channels:

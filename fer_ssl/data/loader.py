@@ -1,5 +1,6 @@
 """Batches by position: resident faces are indexed, streamed ones are decoded by workers."""
 
+import math
 import time
 from collections.abc import Iterator
 from itertools import count
@@ -12,7 +13,7 @@ from fer_ssl.data.decode import Rejects
 from fer_ssl.data.images import ResidentImages
 from fer_ssl.data.placing import ahead
 from fer_ssl.data.samplers import Sampler
-from fer_ssl.errors import DataError
+from fer_ssl.errors import DataError, WorkerError
 from fer_ssl.types import Batch, EvalBatch, Faces
 
 CPU = torch.device("cpu")
@@ -66,8 +67,21 @@ def _read(
     # a generator of its own: the workers' seeds must not move the run's random state
     seeds = torch.Generator().manual_seed(seed)
     loader = DataLoader(reader, sampler=ahead, batch_size=None, num_workers=workers, generator=seeds)
-    for read in loader:
+    for read in _alive(loader):
         yield ahead.oldest(), read
+
+
+def _alive(loader: DataLoader[Read | DataError]) -> Iterator[Read | DataError]:
+    """Yield what the workers read; raises WorkerError when one of them dies."""
+    try:
+        yield from loader
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise WorkerError(
+            f"a process that reads faces died ({str(error).partition(chr(10))[0]}); if memory was short set "
+            "data.workers=1 or 0, and go on with ckpt_path=auto"
+        ) from None
 
 
 class _Tee:
@@ -156,11 +170,15 @@ class TrainLoader:
 
 
 class EvalLoader:
-    """All faces of a split once over all ranks, in blocks; nothing is padded."""
+    """All faces of a split once over all ranks, in at least one block; nothing is padded.
+
+    Every rank has as many blocks, of which some may be empty, so that a sharded model is asked equally often.
+    """
 
     def __init__(self, faces: Faces, batch_size: int, rank: int = 0, world: int = 1) -> None:
         self.faces = faces
-        self.blocks = torch.arange(rank, len(faces), world).split(batch_size)
+        blocks = max(1, math.ceil(len(faces) / (world * batch_size)))
+        self.blocks = torch.arange(rank, len(faces), world).tensor_split(blocks)
 
     def __len__(self) -> int:
         return len(self.blocks)

@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from fer_ssl.files import whole
 from fer_ssl.types import UNKNOWN, Faces
 
 BLOCK = 2**16  # faces
-LABELED_ROLES = ("labeled", "heldout", "val", "test")
+LABELED_ROLES = ("labeled", "pseudo", "heldout", "val", "test")
 
 
 def manifest_hash(roles: Mapping[str, Faces]) -> str:
@@ -28,10 +29,16 @@ def manifest_hash(roles: Mapping[str, Faces]) -> str:
 def write_manifest(path: Path, roles: Mapping[str, Faces]) -> None:
     """Write `id, role, label` of every face; the pool's labels stay unknown even where the source has them."""
     columns = pa.schema({"id": pa.string(), "role": pa.string(), "label": pa.int64()})
-    with pq.ParquetWriter(path, columns, compression="zstd") as writer:
+    with whole(path) as partial, pq.ParquetWriter(partial, columns, compression="zstd") as writer:
         for role, faces in roles.items():
             for ids, labels in _blocks(role, faces):
                 writer.write_table(pa.table([ids, [role] * len(ids), labels], columns))
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a Parquet file whole or not at all."""
+    with whole(path) as partial:
+        pq.write_table(table, partial, compression="zstd")
 
 
 def _blocks(role: str, faces: Faces) -> Iterator[tuple[list[str], list[int]]]:

@@ -22,6 +22,14 @@ class SamplerState(TypedDict):
     seed: int
 
 
+def per_rank(batch_size: int, world: int, override: str) -> int:
+    """Return each rank's share of a batch; raises ConfigError, naming the `override`, where shares would differ."""
+    if batch_size % world:
+        more = -(-batch_size // world) * world
+        raise ConfigError(f"{override}={batch_size} does not divide over {world} ranks; set {override}={more}")
+    return batch_size // world
+
+
 class Deck:
     """An endless sequence of passes over `size` items, each pass shuffled by its own key.
 

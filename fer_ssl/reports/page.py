@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from fer_ssl.errors import DataError
+from fer_ssl.files import whole
 from fer_ssl.reports import faces, sections
 from fer_ssl.reports.markup import Html, join, percent, table, tag
 from fer_ssl.reports.run import Run
@@ -28,7 +29,8 @@ def write_report(run_dir: Path | str) -> Path:
     """Write `report.html` into a run directory and return its path; raise DataError when it is no finished run."""
     run = Run(run_dir)
     path = run.path / "report.html"
-    path.write_text(render(run), encoding="utf-8")
+    with whole(path) as partial:
+        partial.write_text(render(run), encoding="utf-8")
     return path
 
 

@@ -1,5 +1,6 @@
 """What two ranks compute together equals what one computes on the concatenated batch."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,16 +11,22 @@ from torch.nn import functional as F  # noqa: N812
 
 from fer_ssl import dist
 from fer_ssl.method.functional import info_nce
+from fer_ssl.method.losses import DASO, Feedback
+from fer_ssl.method.losses.fairness import Fairness
 from fer_ssl.method.losses.queue import Queue
 from fer_ssl.method.thresholds import (
     AdaMatchThreshold,
+    Aligned,
     DynamicThreshold,
+    FixedThreshold,
     FlexMatchThreshold,
     FreeMatchThreshold,
+    Refined,
     SoftMatchThreshold,
     Threshold,
+    Unstarved,
 )
-from fer_ssl.types import LabeledView
+from fer_ssl.types import Gate, LabeledView, Output, Step
 
 CLASSES, ROWS, STEPS = 7, 16, 3
 MASKS = {"both": [True] * 11 + [False] * 5, "one_rank": [False] * 8 + [True] * 8, "none": [False] * ROWS}
@@ -41,6 +48,19 @@ def contrast(mask: list[bool], grouped: bool) -> dict[str, Tensor]:
     return {"loss": loss.detach(), "gradient": averaged}
 
 
+def fairness(kept: list[bool]) -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    net, faces = nn.Linear(5, CLASSES), torch.randn(ROWS, 5)
+    strong = Output(net(share(faces)), share(faces))
+    probs, gate = share(torch.randn(ROWS, CLASSES).softmax(1)), Gate(share(torch.tensor(kept).float()), torch.ones(1))
+    step = Step({"strong": strong}, {}, torch.ones(0), None, probs, None, None, gate, 0)
+    term = Fairness(CLASSES, decay=0.5)
+    loss = term(step)
+    loss.backward()
+    averaged = dist.all_reduce_sum(net.weight.grad) / dist.world_size()
+    return {"loss": loss.detach(), "gradient": averaged, **dict(term.state_dict())}
+
+
 def thresholds() -> dict[str, Threshold]:
     return {
         "dynamic": DynamicThreshold(CLASSES, floor=0.1, update_every=1),
@@ -48,6 +68,10 @@ def thresholds() -> dict[str, Threshold]:
         "freematch": FreeMatchThreshold(CLASSES, decay=0.7, quantile=0.8),
         "softmatch": SoftMatchThreshold(CLASSES, decay=0.7, per_class=True, alignment="model"),
         "adamatch": AdaMatchThreshold(CLASSES, decay=0.7),
+        "refined": Refined(FixedThreshold(CLASSES), "uniform", memory=24, every=1, warmup=1),
+        "unstarved": Unstarved(CLASSES, partial(FixedThreshold, tau=0.95), decay=0.7),
+        "aligned": Aligned(FixedThreshold(CLASSES), target="estimated", decay=0.7),
+        "aligned_to_model": Aligned(FreeMatchThreshold(CLASSES), target="model", against="labeled", decay=0.7),
     }
 
 
@@ -71,9 +95,38 @@ def queued() -> dict[str, Tensor]:
     return dict(queue.state_dict())
 
 
+def prototypes() -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    term = DASO(CLASSES, width=4, max_steps=10, warmup=0.0, decay=0.7)
+    for number in range(STEPS):
+        labeled, weak, strong = (F.normalize(torch.randn(ROWS, 4)) for _ in range(3))
+        probs, labels = torch.randn(ROWS, CLASSES).mul(3).softmax(1), torch.randint(0, CLASSES, (ROWS,))
+        outputs = {"labeled": labeled, "weak": weak}
+        teacher = {name: Output(share(probs), share(view)) for name, view in outputs.items()}
+        student = {"strong": Output(share(probs), share(strong))}
+        term(Step(student, teacher, share(labels), None, share(probs), None, None, None, number))
+    return dict(term.state_dict())
+
+
+def feedback() -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    term = Feedback(CLASSES, width=4)
+    unlabeled, labeled = (F.normalize(torch.randn(ROWS, 4)) for _ in range(2))
+    pseudo_labels, labels = torch.randint(0, CLASSES, (2, ROWS))
+    return {"helped": term.helped(share(unlabeled), share(pseudo_labels), share(labeled), share(labels))}
+
+
 def everything() -> dict[str, Any]:
     cases = {f"{name}-{grouped}": contrast(mask, grouped) for name, mask in MASKS.items() for grouped in (False, True)}
-    return {"contrast": cases, "states": states(), "queued": queued()}
+    fair = {name: fairness(mask) for name, mask in MASKS.items()}
+    return {
+        "contrast": cases,
+        "fairness": fair,
+        "states": states(),
+        "queued": queued(),
+        "prototypes": prototypes(),
+        "feedback": feedback(),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +145,13 @@ def test_info_nce_equals_one_rank(name: str, grouped: bool, ranks: list[dict[str
         torch.testing.assert_close(got["gradient"], expected["gradient"], atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", MASKS)
+def test_fairness_equals_one_rank(name: str, ranks: list[dict[str, Any]]) -> None:
+    expected = fairness(MASKS[name])
+    for rank in ranks:
+        torch.testing.assert_close(rank["fairness"][name], expected, atol=1e-6, rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", thresholds())
 def test_threshold_state_equals_one_rank(name: str, ranks: list[dict[str, Any]]) -> None:
     expected = states()[name]
@@ -105,3 +165,17 @@ def test_the_queue_equals_that_of_one_rank(ranks: list[dict[str, Any]]) -> None:
     assert expected["pointer"] == STEPS * ROWS % 24
     for rank in ranks:
         assert all(torch.equal(rank["queued"][key], value) for key, value in expected.items())
+
+
+def test_prototypes_equal_those_of_one_rank(ranks: list[dict[str, Any]]) -> None:
+    expected = prototypes()
+    for rank in ranks:
+        for key, value in expected.items():
+            torch.testing.assert_close(rank["prototypes"][key], value, atol=1e-6, rtol=1e-5, msg=key)
+
+
+def test_feedback_equals_that_of_one_rank(ranks: list[dict[str, Any]]) -> None:
+    expected = feedback()["helped"]
+    assert expected.abs() > 1e-4
+    for rank in ranks:
+        torch.testing.assert_close(rank["feedback"]["helped"], expected, atol=1e-6, rtol=1e-4)

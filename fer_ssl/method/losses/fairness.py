@@ -30,8 +30,8 @@ class Fairness(Term):
         """Return sum over classes of N(P / H) log N(p / h), N normalising to 1; 0 when nothing is kept."""
         remedy = "remove fairness from loss or set unlabeled=<pool>"
         self._count(dist.gather(require(step.probs, self, "predictions on unlabeled faces", remedy).float()))
-        kept = (require(step.gate, self, "a threshold's gate", remedy).keep > 0).float()
-        probs = step.student["strong"].logits.float().softmax(1)
+        kept = dist.gather((require(step.gate, self, "a threshold's gate", remedy).keep > 0).float())
+        probs = dist.gather_with_grad(step.student["strong"].logits.float().softmax(1))
         weights = kept / kept.sum().clamp(min=1)
         mean, histogram = weights @ probs, weights @ one_hot(probs.argmax(1), probs.shape[1])
         log_student = (_balanced(mean, histogram) + 1e-12).log()
