@@ -106,7 +106,7 @@ class Silent:
         raise UnreachableError("the server of http://here is silent")
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_storage_that_stops_answering_ends_the_run_in_one_sentence(workers: int) -> None:
     decoder = Decoder(6, 1, resident=False)
     pool = hold(Silent(), POOL.ids, decoder, "the server")

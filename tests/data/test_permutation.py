@@ -9,7 +9,7 @@ from fer_ssl.data.permutation import KeyedPermutation
 from fer_ssl.data.samplers import STORED, Deck, ShuffledSampler
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(size=st.integers(1, 3000), key=st.tuples(st.integers(0, 2**63), st.integers(0, 2**31)))
 def test_every_item_has_one_place(size: int, key: tuple[int, int]) -> None:
     assert np.array_equal(np.sort(KeyedPermutation(size, key)[:]), np.arange(size))

@@ -1,6 +1,7 @@
 """Unlabeled faces in InsightFace's RecordIO: MS1MV2, Glint360K, CASIA-WebFace, WebFace."""
 
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -148,15 +149,8 @@ def read_index(path: Path, size: int) -> tuple[NDArray[np.int64], NDArray[np.int
     Raises DataError for a file that is not lines of `<key> tab <offset>`, or points outside the `size` bytes of data.
     """
     try:
-        table = pa.csv.read_csv(
-            path,
-            pa.csv.ReadOptions(column_names=["key", "offset"], block_size=2**20, use_threads=False),
-            pa.csv.ParseOptions(delimiter="\t"),
-            pa.csv.ConvertOptions(column_types={"key": pa.int64(), "offset": pa.int64()}),
-        )
-        if any(column.null_count for column in table.columns):
-            raise ValueError("a line lacks its offset")
-        keys, offsets = (table[name].to_numpy() for name in ("key", "offset"))
+        blocks = list(_index_blocks(path))
+        keys, offsets = (np.concatenate(column) for column in zip(*blocks, strict=True))
     except (pa.ArrowException, ValueError) as error:
         raise DataError(f"{path} is not lines of a key, a tab and an offset ({error}); {REMEDY}") from error
     if offsets.min(initial=size) < 0 or offsets.max(initial=0) + HEAD.size > size:
@@ -167,6 +161,21 @@ def read_index(path: Path, size: int) -> tuple[NDArray[np.int64], NDArray[np.int
         order = np.argsort(keys, kind="stable")
         keys, offsets = keys[order], offsets[order]
     return keys, offsets
+
+
+def _index_blocks(path: Path) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield keys and offsets, a block of the file at a time: the whole as a table would be held twice."""
+    reader = pa.csv.open_csv(
+        path,
+        pa.csv.ReadOptions(column_names=["key", "offset"], block_size=2**20, use_threads=False),
+        pa.csv.ParseOptions(delimiter="\t"),
+        pa.csv.ConvertOptions(column_types={"key": pa.int64(), "offset": pa.int64()}),
+    )
+    for batch in reader:
+        if any(column.null_count for column in batch.columns):
+            raise ValueError("a line lacks its offset")
+        yield batch["key"].to_numpy().copy(), batch["offset"].to_numpy().copy()
+    pa.default_memory_pool().release_unused()
 
 
 def _divide(

@@ -152,7 +152,9 @@ class RemoteFiles:
 
 def _is_gone(error: Exception) -> bool:
     """Say whether the server answered that there is no such file; fsspec says so too of servers it cannot reach."""
-    return isinstance(error, GONE) and (error.__cause__ is None or isinstance(error.__cause__, GONE))
+    cause = error.__cause__
+    told = cause is None or isinstance(cause, GONE) or getattr(cause, "status", None) in (403, 404, 410)
+    return isinstance(error, GONE) and told
 
 
 def _client_errors() -> tuple[type[Exception], ...]:

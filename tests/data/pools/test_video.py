@@ -21,7 +21,7 @@ def write_video(path: Path, frames: int, rate: int = 10) -> Path:
         stream.width = stream.height = 32
         stream.gop_size = 12
         for number in range(frames):
-            pixels = np.full((32, 32, 3), number * 10, np.uint8)
+            pixels = np.full((32, 32, 3), min(number * 10, 250), np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode())
     return path
