@@ -79,7 +79,7 @@ def select(threshold: Threshold, epoch: int, observed: LabeledView, probs: Tenso
 def label_columns(pool: Faces, probs: Tensor, gate: Gate, unreadable: dict[tuple[str, str], str]) -> dict[str, Any]:
     """Return the columns of the file of labels; a face that could not be read, and was replaced, is not kept."""
     confidence, labels = probs.max(1)
-    replaced = np.isin(pool.ids, [name for _, name in unreadable])
+    replaced = np.isin(pool.ids.tolist(), [name for _, name in unreadable])
     return {
         "id": pool.ids.tolist(),
         "pseudo_label": labels.numpy(),

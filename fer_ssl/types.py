@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -44,19 +43,32 @@ class Images(Protocol):
         ...
 
 
+class Ids(Protocol):
+    """Names, one for each face: an array of strings, or names made on demand."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any, /) -> Any:
+        """Return the name at a row number, or the names at rows int64 [M] as another such sequence."""
+        ...
+
+    def tolist(self) -> list[str]: ...
+
+
 @dataclass(frozen=True)
 class Faces:
     """A set of faces with what is known of each.
 
     `ids` [N] name the faces and are unique within their source; `labels` int64 [N] are UNKNOWN where nobody labeled;
-    `soft_labels` float32 [N, C] are votes as probabilities; `subjects` [N] name the person or video.
+    `soft_labels` float32 [N, C] are votes as probabilities; `subjects` [N], strings or numbers,
+    name the person or video.
     """
 
     images: Images
-    ids: NDArray[np.str_]
+    ids: Ids
     labels: Tensor
     soft_labels: Tensor | None = None
-    subjects: NDArray[np.str_] | None = None
+    subjects: NDArray[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -101,6 +101,7 @@ def test_an_unknown_experiment_lists_the_known_ones() -> None:
         (["loss=[supervised]", "+loss.infonce.weight=1"], r"'infonce' has values but is not selected; add it to loss="),
         (["data=fer2013"], r"data=fer2013 needs the place of its files; set data\.root="),
         (["unlabeled=shards"], r"unlabeled=shards needs .* set unlabeled\.root="),
+        (["unlabeled=mixed"], r"unlabeled=mixed needs .* set 'unlabeled\.pools=\[\{kind:folder"),
         (["~head"], r"loss=\[supervised, pseudo_label, infonce\] reads .* there is none; set head=linear"),
         (["loss=[identity]", "unlabeled=none"], r"'identity' needs unlabeled faces; set unlabeled=same"),
         (["loss=[supervised,graph]", "unlabeled=none"], r"'graph' needs unlabeled faces"),
