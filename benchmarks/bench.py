@@ -21,6 +21,7 @@ from evaluation import measure_evaluation
 from gpu import measure_gpu
 from measuring import Measurement, Options, Skipped, machine
 from memory import measure_memory
+from pool import measure_pool
 from ranks import measure_ranks
 from startup import measure_startup
 from step import measure_ema, measure_peers, measure_step
@@ -35,6 +36,7 @@ SUITE: dict[str, Callable[[Options], Iterator[Measurement]]] = {
     "peers": measure_peers,
     "views": measure_views,
     "decoding": measure_decoding,
+    "pool": measure_pool,
     "ema": measure_ema,
     "thresholds": measure_thresholds,
     "info_nce": measure_info_nce,

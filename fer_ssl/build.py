@@ -130,8 +130,10 @@ def build_module(
     return SemiSupervised(
         model=model,
         teacher=make(cfg.teacher, _partial_=True),
+        memory=make(cfg.memory, **known(cfg.memory, facts)),
         target=make(cfg.target),
         threshold=build_threshold(cfg, len(space), facts),
+        mixer=make(cfg.mix),
         terms=build_terms(cfg, facts),
         views=make(cfg.view),
         optimizer=make(cfg.optim.optimizer),

@@ -5,7 +5,10 @@ from omegaconf import DictConfig
 from fer_ssl.errors import ConfigError
 
 COMPILE_MODES = (None, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
-NEED_POOL = {"pseudo_label", "infonce", "identity", "negative", "abc", "plain", "daso", "feedback"}
+NEED_POOL = {
+    "pseudo_label", "infonce", "identity", "negative", "abc", "plain", "daso", "feedback", "fairness",
+    "mixed_unlabeled", "rotation", "graph", "instances",
+}  # fmt: skip
 INSTEAD_OF = (("abc", "supervised"), ("abc", "pseudo_label"), ("daso", "pseudo_label"))
 
 
@@ -53,7 +56,9 @@ def _roots_are_given(cfg: DictConfig) -> None:
     if cfg.data.name != "synthetic" and cfg.data.root is None:
         raise ConfigError(f"data={cfg.data.name} needs the place of its files; set data.root=<dir>")
     if cfg.unlabeled.pool is not None and cfg.unlabeled.root is None:
-        raise ConfigError(f"unlabeled={cfg.unlabeled.name} needs the place of its files; set unlabeled.root=<dir>")
+        mixed = "'unlabeled.pools=[{kind:folder,root:<dir>},...]'"
+        remedy = mixed if "pools" in cfg.unlabeled else "unlabeled.root=<dir>"
+        raise ConfigError(f"unlabeled={cfg.unlabeled.name} needs the place of its files; set {remedy}")
 
 
 def _heldout_exists(cfg: DictConfig) -> None:

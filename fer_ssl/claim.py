@@ -2,7 +2,6 @@
 
 import errno
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from fer_ssl.errors import ConfigError, StorageError
 from fer_ssl.files import whole
+from fer_ssl.jobs.lock import held
 from fer_ssl.masking import masked_tree
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -78,16 +78,3 @@ def _storage_told(run_dir: Path) -> Iterator[None]:
 
 def _unwritable(run_dir: Path, error: OSError) -> ConfigError:
     return ConfigError(f"run directory {run_dir} cannot be written ({error}); set hydra.run.dir=<dir>")
-
-
-def held(descriptor: int) -> bool:
-    """Lock the open file for as long as it is open; say whether that succeeded."""
-    if os.name != "posix":
-        return True  # without such locks the second run is the user's to avoid
-    import fcntl
-
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

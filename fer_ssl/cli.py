@@ -10,17 +10,13 @@ from typing import Any, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import CompactHydraException
-from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from fer_ssl.errors import ConfigError, FerError
 from fer_ssl.masking import Masked, masked
 
 INTERRUPTED = 130  # the exit status after Ctrl-C, as shells have it: 128 + SIGINT
-
-log = logging.getLogger(__name__)
 
 PACKAGE = Path(__file__).parent
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
@@ -68,25 +64,6 @@ def check_torchrun() -> None:
     if restarts and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
         # the addresses of dead processes stay in that store, and one in a few restarts waits for them for ever
         raise ConfigError("a restart of torchrun may hang; start it with TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1")
-
-
-class SweepFailures(Callback):
-    """Let a sweep go on when a job fails; name the failed jobs at its end and exit with status 1."""
-
-    def __init__(self) -> None:
-        self.failed: list[str] = []
-
-    def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
-        if job_return.status is JobStatus.FAILED:
-            self.failed.append(f"{config.hydra.sweep.subdir}: {job_return._return_value}")
-            log.error("failed: %s", self.failed[-1])
-            # Hydra would raise the first failure once all jobs are through, and name no other
-            job_return.status, job_return.return_value = JobStatus.COMPLETED, None
-
-    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        if self.failed:
-            print("\n".join([f"{len(self.failed)} jobs failed:", *self.failed]), file=sys.stderr)
-            raise SystemExit(1)
 
 
 def told(run: Callable[[], Any]) -> Any:

@@ -9,6 +9,10 @@ class DataError(FerError):
     """Data that cannot be read, or that contradicts the configuration."""
 
 
+class UnreachableError(DataError):
+    """Storage that stopped answering: no fault of the face that was asked for, so it must not be left out."""
+
+
 class ConfigError(FerError):
     """A configuration whose parts cannot work together."""
 

@@ -1,6 +1,6 @@
 """The one LightningModule: a training step told as a story, made of the parts it is given."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,7 +15,11 @@ from torch.profiler import record_function
 from fer_ssl import dist
 from fer_ssl.data.module import FaceData
 from fer_ssl.dist import random_states, set_random_state
+from fer_ssl.errors import ConfigError
+from fer_ssl.method.functional import one_hot
 from fer_ssl.method.losses import Term
+from fer_ssl.method.memory import Forgetful, Memory
+from fer_ssl.method.mix import require_reading
 from fer_ssl.method.teacher import Teacher
 from fer_ssl.method.thresholds import Threshold
 from fer_ssl.metrics import ExpressionMetrics
@@ -24,9 +28,10 @@ from fer_ssl.nn.model import FaceModel
 from fer_ssl.nn.sync_norm import synchronize_norms
 from fer_ssl.optim import build_optimizer
 from fer_ssl.types import Batch, EvalBatch, LabeledView, LabelSpace, Output, Step
-from fer_ssl.views.draw import Views
+from fer_ssl.views.draw import Views, view_generator
 
 Outputs = dict[str, Output]
+ORDER = ("weak", "weak2", "labeled", "strong", "strong2", "rotated")  # of the student's views in its pass
 
 
 class SemiSupervised(LightningModule):
@@ -41,8 +46,10 @@ class SemiSupervised(LightningModule):
         self,
         model: FaceModel,
         teacher: Callable[[nn.Module], Teacher],
+        memory: Forgetful | Memory,
         target: nn.Module,
         threshold: Threshold,
+        mixer: nn.Module,
         terms: Mapping[str, Term],
         views: Views,
         optimizer: Callable[..., Optimizer],
@@ -63,21 +70,30 @@ class SemiSupervised(LightningModule):
         )
         self.model = model
         self.teacher = teacher(model)
+        self.memory = memory
         self.target = target
         self.threshold = threshold
+        self.mixer = mixer
         self.terms = nn.ModuleDict(dict(terms))
         self.views = views
         self.optimizer, self.schedule, self.weight_decay = optimizer, schedule, weight_decay
         self.space, self.seed, self.one_pass, self.epoch_steps = space, seed, one_pass, epoch_steps
         self.student_views = frozenset[str]().union(*(term.student_views for term in terms.values()))
+        self.mixed_views = frozenset[str]().union(*(term.mixed_views for term in terms.values()))
+        require_reading(mixer, [name for name, term in terms.items() if term.mixed_views])
         self.asks_teacher = any(term.uses_pseudo_labels for term in terms.values())
         own_views = frozenset(self.teacher.views if self.asks_teacher else ())
-        if self.asks_teacher and threshold.needs_labeled == "teacher":
-            own_views |= {"labeled"}
+        if self.asks_teacher:
+            own_views |= memory.views | ({"labeled"} if threshold.needs_labeled == "teacher" else frozenset())
         self.teacher_views = own_views.union(*(term.teacher_views for term in terms.values()))
         shares = self.teacher.shares_student_pass
         self.shared_views = self.teacher_views & self.student_views if shares else frozenset[str]()
-        self.learns_labels = "labeled" in self.student_views
+        self.learns_labels = "labeled" in self.student_views | self.mixed_views
+        if self.asks_teacher and threshold.needs_labeled == "student" and "labeled" not in self.student_views:
+            raise ConfigError(
+                "the threshold reads what the student says of labeled faces, which no loss term shows it; "
+                "set threshold.source=teacher, or add supervised to loss"
+            )
         self.sync_batchnorm = sync_batchnorm
         self.config = config
         self._rng: dict[str, Tensor] | None = None
@@ -92,9 +108,11 @@ class SemiSupervised(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images = self.draw_views(batch)
         teacher = self.run_teacher(images)  # first: what it needs is free again when the student keeps its activations
-        student = self.run_student(images)
+        student = self.run_student(chosen(images, self.student_views))
         step = self.pseudo_label(batch, student, teacher)
-        losses = [term.weight * term(step) for term in self.terms.values()]
+        if self.mixed_views:
+            step = self.mix(chosen(images, self.mixed_views), step, batch.position)
+        losses = [term.weighted(step) for term in self.terms.values()]  # type: ignore[operator]
         total = torch.stack(losses).sum()
         self.tally.add(torch.stack([total, *losses]).detach(), step, batch.truth)
         return total
@@ -103,16 +121,15 @@ class SemiSupervised(LightningModule):
     def draw_views(self, batch: Batch) -> dict[str, Tensor]:
         """Return the images [B, channels, H, W] of every view that a part asks for."""
         sources = {"labeled": batch.labeled} | ({} if batch.unlabeled is None else {"unlabeled": batch.unlabeled})
-        names = self.student_views | self.teacher_views
+        names = self.student_views | self.teacher_views | self.mixed_views
         return self.views.draw(sources, names, (self.seed, batch.position), self.global_rank, self.trainer.world_size)
 
     @record_function("student")
     def run_student(self, images: Mapping[str, Tensor]) -> Outputs:
         """Return the student's outputs with gradient, by view."""
-        names = [name for name in ("weak", "weak2", "labeled", "strong") if name in self.student_views]
         if self.one_pass:
-            return forward_views(self.model, {name: images[name] for name in names})
-        return {name: self.model(images[name]) for name in names}
+            return forward_views(self.model, images)
+        return {name: self.model(view) for name, view in images.items()}
 
     @record_function("pseudo-label")
     def pseudo_label(self, batch: Batch, student: Outputs, teacher: Outputs) -> Step:
@@ -123,11 +140,23 @@ class SemiSupervised(LightningModule):
         if not self.asks_teacher:
             return known
         probs = torch.stack([as_probs(teacher[name]) for name in self.teacher.views]).mean(0)
+        seen = teacher[self.teacher.views[0]]
+        probs, recalled = self.memory(probs, seen, teacher.get("labeled"), batch.labels)
         witness = {"teacher": teacher, "student": student}.get(self.threshold.needs_labeled or "")
         labeled = None if witness is None else LabeledView(as_probs(witness["labeled"]), batch.labels)
         gate = self.threshold(probs, labeled, batch.pool_rows)
         pseudo_labels, targets = self.target(self.threshold.align(probs))
-        return replace(known, probs=probs, pseudo_labels=pseudo_labels, targets=targets, gate=gate)
+        known = replace(known, probs=probs, recalled=recalled)
+        return replace(known, pseudo_labels=pseudo_labels, targets=targets, gate=gate)
+
+    @record_function("mix")
+    def mix(self, images: Mapping[str, Tensor], step: Step, position: int) -> Step:
+        """Return the step with the student's outputs on mixed faces of all `images`, and their targets."""
+        taught = {"labeled": one_hot(step.labels, len(self.space))}
+        targets = {name: taught.get(name, step.targets) for name in images}
+        mixed = self.mixer(images, targets, view_generator("mix", self.seed, position).initial_seed())
+        outputs = {f"mixed_{name}": output for name, output in self.run_student(mixed.images).items()}
+        return replace(step, student={**step.student, **outputs}, mixed=mixed.targets)
 
     @record_function("teacher")
     @torch.no_grad()
@@ -196,6 +225,11 @@ class SemiSupervised(LightningModule):
         if self._rng is not None:
             set_random_state(self._rng, self.device)
         self.model.train()
+
+
+def chosen(images: Mapping[str, Tensor], names: Collection[str]) -> dict[str, Tensor]:
+    """Return those `images` that `names` lists, in the order of a student's pass."""
+    return {name: images[name] for name in ORDER if name in names}
 
 
 def forward_views(network: Callable[[Tensor], Output], images: Mapping[str, Tensor]) -> Outputs:

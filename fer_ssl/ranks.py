@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fer_ssl import dist
-from fer_ssl.claim import held
 from fer_ssl.errors import ConfigError, FerError, RankError
+from fer_ssl.jobs.lock import held
 
 EVERY = 1.0  # seconds between two looks at the others
 GRACE = 15.0  # seconds that a collective gets to notice by itself that a rank is gone

@@ -4,6 +4,7 @@ import copy
 import hashlib
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +20,26 @@ from fer_ssl.data.pool_labels import write_pool_labels
 from fer_ssl.errors import ConfigError
 from fer_ssl.method.thresholds import Threshold
 from fer_ssl.results import write_json
-from fer_ssl.run import chosen_device, run
+from fer_ssl.run import chosen_device, run, trusted_config
 from fer_ssl.scoring import predict
+from fer_ssl.trust import require_trusted, targets
 from fer_ssl.types import UNKNOWN, Faces, Gate, LabeledView
 
 log = logging.getLogger(__name__)
 
 LABELS = "pool_labels.parquet"
+DATA = ("fer_ssl.data.sources", "fer_ssl.data.pools", "fer_ssl.data.samplers")  # parts that only read
 
 
-def label_pool(checkpoint_path: Path, selection: DictConfig, accelerator: str, path: Path) -> dict[str, Any]:
+def label_pool(
+    checkpoint_path: Path, selection: DictConfig, accelerator: str, path: Path, allow_targets: Sequence[str] = ()
+) -> dict[str, Any]:
     """Label the whole pool of a checkpoint's run by its averaged model, write `path`, and return a summary.
 
     `selection` holds a `threshold`, an `alignment`, the `epoch` they are in, and the role of the labeled faces they
     `observe`. The summary stays beside the labels; where it tells of this checkpoint and selection, nothing is done.
-    Raises ConfigError for a run without a pool, without a classifier, or without such faces.
+    Raises ConfigError for a run without a pool, without a classifier, or without such faces, and for one whose data or
+    network are of modules that are neither of fer_ssl nor among `allow_targets`.
     """
     origin = {"sha256": hashlib.sha256(checkpoint_path.read_bytes()).hexdigest(), "selection": plain(selection)}
     told = path.with_suffix(".json")
@@ -41,7 +47,9 @@ def label_pool(checkpoint_path: Path, selection: DictConfig, accelerator: str, p
         return dict(known)
     checkpoint = read_checkpoint(checkpoint_path)
     require_classifier(checkpoint, checkpoint_path)
-    trained = DictConfig(checkpoint["config"])
+    trained = trusted_config(checkpoint, list(allow_targets), checkpoint_path)
+    places = {part: checkpoint["config"][part] for part in ("data", "unlabeled", "sampler")}
+    require_trusted(places, (*DATA, *allow_targets), checkpoint_path)
     trained.data.pseudo_labels = None  # how right the teacher is, the faces tell that people labeled
     data = build_data(trained)
     data.setup()
@@ -71,7 +79,7 @@ def select(threshold: Threshold, epoch: int, observed: LabeledView, probs: Tenso
 def label_columns(pool: Faces, probs: Tensor, gate: Gate, unreadable: dict[tuple[str, str], str]) -> dict[str, Any]:
     """Return the columns of the file of labels; a face that could not be read, and was replaced, is not kept."""
     confidence, labels = probs.max(1)
-    replaced = np.isin(pool.ids, [name for _, name in unreadable])
+    replaced = np.isin(pool.ids.tolist(), [name for _, name in unreadable])
     return {
         "id": pool.ids.tolist(),
         "pseudo_label": labels.numpy(),
@@ -110,7 +118,8 @@ def self_train(cfg: DictConfig) -> list[dict[str, Any]]:
         if number < cfg.rounds:
             folder = run_dir / f"round_{number}"
             checkpoint = folder / "checkpoints" / "last.ckpt"
-            labels = label_pool(checkpoint, cfg.selection, cfg.trainer.accelerator, folder / LABELS)
+            own = sorted({target.partition(".")[0] for target in targets(plain(cfg))})  # typed by the user, not found
+            labels = label_pool(checkpoint, cfg.selection, cfg.trainer.accelerator, folder / LABELS, own)
             rounds[-1]["labels"] = labels
             log.info("round %d: %s", number, told_in_short(labels))
     write_json(run_dir / "rounds.json", {"rounds": rounds})
@@ -150,7 +159,10 @@ def _pool_and_observed(data: FaceData, role: str) -> tuple[Faces, Faces]:
         raise ConfigError("the run had no pool to label; train with unlabeled=same or another pool")
     known = [name for name in ("labeled", "heldout", "val") if name in roles]
     if role not in known:
-        raise ConfigError(f"observe={role}, but the run has no such labeled faces; set observe to {' or '.join(known)}")
+        raise ConfigError(
+            f"selection.observe={role}, but the run has no such labeled faces; set selection.observe to "
+            f"{' or '.join(known)}"
+        )
     return roles["pool"], roles[role]
 
 

@@ -3,6 +3,7 @@
 import logging
 import signal
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from fer_ssl.data.loader import EvalLoader
 from fer_ssl.data.module import FaceData
 from fer_ssl.devices import check_devices
 from fer_ssl.errors import ConfigError
+from fer_ssl.jobs.pool import REQUEUE
 from fer_ssl.loggers import HistoryLogger, close_loggers
 from fer_ssl.metrics import Scores
 from fer_ssl.module import SemiSupervised
@@ -49,7 +51,7 @@ from fer_ssl.trust import require_trusted
 
 log = logging.getLogger(__name__)
 
-REQUEUE = 75  # the exit status that asks a scheduler to start the job again (EX_TEMPFAIL of sysexits.h)
+SCORED = ("test", "val")
 LAST_SHARE = 0.1  # of training, over which the pseudo-label figures of metrics.json are averaged
 
 
@@ -76,6 +78,7 @@ def _train(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
     _quieten()
     data = build_data(cfg)
     data.setup()
+    _require_splits(cfg.score, data)
     _write_data(run_dir, data)
     pool_size = 0 if data.pool is None else len(data.pool)
     module = build_module(cfg, data.space, pool_size, data.people, data.class_counts, fresh=resume_from is None)
@@ -88,7 +91,7 @@ def _train(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
     try:
         with together(run_dir, trainer.global_rank, trainer.world_size):
             _fit(trainer, module, data, resume_from)
-            results = _finish(trainer, module, data, run_dir)
+            results = _finish(trainer, module, data, run_dir, cfg.score or SCORED)
         status = "success"
     finally:
         close_loggers(trainer.loggers, status)
@@ -154,6 +157,12 @@ def chosen_device(accelerator: str) -> str:
     return "cuda" if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available() else "cpu"
 
 
+def _require_splits(asked: Sequence[str] | None, data: FaceData) -> None:
+    absent = sorted(set(asked or ()) - (set(SCORED) & set(data.roles())))
+    if absent:
+        raise ConfigError(f"there is no {absent[0]} split to score; set data.val_fraction=0.1, or score=null")
+
+
 def _require_fit(path: Path, module: SemiSupervised) -> None:
     checkpoint = read_checkpoint(path)
     require_space(checkpoint, module.space, path)
@@ -162,12 +171,14 @@ def _require_fit(path: Path, module: SemiSupervised) -> None:
         log.warning("the run resumes with another setting than it began with: %s", change)
 
 
-def _finish(trainer: Trainer, module: SemiSupervised, data: FaceData, run_dir: Path) -> dict[str, Any]:
+def _finish(
+    trainer: Trainer, module: SemiSupervised, data: FaceData, run_dir: Path, splits: Sequence[str]
+) -> dict[str, Any]:
     if not module.learns_labels:
         log.info("no label was learned: the classifier becomes the nearest class mean of the labeled faces")
         fit_class_means(module.teacher.average, data.eval_loader(data.labeled), len(data.space))
     module.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU by now
-    scored = _score_splits(module, data)
+    scored = _score_splits(module, data, splits)
     results = summarise(trainer, data, scored)
     for split, result in scored.items():
         log.info("%s: %s", split, headline(result.scores))
@@ -185,13 +196,11 @@ def _finish(trainer: Trainer, module: SemiSupervised, data: FaceData, run_dir: P
     return results
 
 
-def _score_splits(module: SemiSupervised, data: FaceData) -> dict[str, Scored]:
+def _score_splits(module: SemiSupervised, data: FaceData, splits: Sequence[str]) -> dict[str, Scored]:
     roles = data.roles()
     average = module.teacher.average
     return {
-        split: score(average, data.eval_loader(roles[split]), len(data.space))
-        for split in ("test", "val")
-        if split in roles
+        split: score(average, data.eval_loader(roles[split]), len(data.space)) for split in splits if split in roles
     }
 
 

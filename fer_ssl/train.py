@@ -9,7 +9,9 @@ from omegaconf import DictConfig
 
 from fer_ssl.cli import check_torchrun, first_rank_speaks, verb
 
-PARTS = ("data", "unlabeled", "sampler", "backbone", "head", "teacher", "target", "threshold", "alignment")
+PARTS = (
+    "data", "unlabeled", "sampler", "backbone", "head", "teacher", "memory", "target", "threshold", "alignment", "mix",
+)  # fmt: skip
 
 
 def train(cfg: DictConfig) -> dict[str, Any]:

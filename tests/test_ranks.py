@@ -104,7 +104,7 @@ def test_every_face_is_scored_once(runs: Runs) -> None:
 
 
 def test_a_run_goes_on_with_another_number_of_ranks(runs: Runs, tmp_path: Path) -> None:
-    checkpoint = f"ckpt_path={runs.many}/dtm/checkpoints/previous.ckpt"
+    checkpoint = f"ckpt_path={runs.many}/dtm/checkpoints/last-1.ckpt"
     trained(tmp_path, *COMMON, *CASES["dtm"], checkpoint)
     for key, value in weights(runs.one / "dtm").items():
         torch.testing.assert_close(weights(tmp_path)[key], value, **LOOSE, equal_nan=True, msg=key)

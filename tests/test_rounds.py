@@ -41,13 +41,20 @@ def weights(run_dir: Path) -> dict[str, Tensor]:
     return state
 
 
-def test_the_whole_pool_is_labeled_and_selected_class_by_class(tmp_path: Path) -> None:
-    trained(tmp_path / "run", "trainer.max_steps=6")
-    checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the run directory of a teacher that has learned for six steps."""
+    run_dir = tmp_path_factory.mktemp("teacher")
+    trained(run_dir, "trainer.max_steps=6")
+    return run_dir
+
+
+def test_the_whole_pool_is_labeled_and_selected_class_by_class(teacher: Path, tmp_path: Path) -> None:
+    checkpoint = teacher / "checkpoints" / "last.ckpt"
     path = tmp_path / "labels.parquet"
     summary = label_pool(checkpoint, selection(), "cpu", path)
     labeled = rows(path)
-    manifest = [row for row in rows(tmp_path / "run" / "manifest.parquet") if row["role"] == "pool"]
+    manifest = [row for row in rows(teacher / "manifest.parquet") if row["role"] == "pool"]
     assert [row["id"] for row in labeled] == [row["id"] for row in manifest]
     assert all(row["keep"] == (row["confidence"] >= row["tau"]) for row in labeled)
     taus = {(row["pseudo_label"], row["tau"]) for row in labeled}
@@ -57,9 +64,8 @@ def test_the_whole_pool_is_labeled_and_selected_class_by_class(tmp_path: Path) -
     assert 0 <= summary["accuracy"] <= 1
 
 
-def test_labels_are_the_averaged_teachers(tmp_path: Path) -> None:
-    trained(tmp_path / "run", "trainer.max_steps=6")
-    checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
+def test_labels_are_the_averaged_teachers(teacher: Path, tmp_path: Path) -> None:
+    checkpoint = teacher / "checkpoints" / "last.ckpt"
     label_pool(checkpoint, selection(), "cpu", tmp_path / "labels.parquet")
     cfg = composed(*TINY, "run_dir=.")
     data: FaceData = rounds.build_data(cfg)
@@ -86,9 +92,10 @@ def test_dtm_selects_by_its_equation() -> None:
     assert torch.equal(gate.keep, (pool.amax(1) >= tau[pool.argmax(1)]).float())
 
 
-def test_labels_already_made_are_left_and_others_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    trained(tmp_path / "run")
-    checkpoint, path = tmp_path / "run" / "checkpoints" / "last.ckpt", tmp_path / "labels.parquet"
+def test_labels_already_made_are_left_and_others_made_anew(
+    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint, path = teacher / "checkpoints" / "last.ckpt", tmp_path / "labels.parquet"
     first = label_pool(checkpoint, selection(), "cpu", path)
     with monkeypatch.context() as patch:
         patch.setattr(rounds, "predict", lambda *_: pytest.fail("the pool is labeled twice"))
@@ -104,12 +111,13 @@ def test_labels_already_made_are_left_and_others_made_anew(tmp_path: Path, monke
         ("Aligned", [OPEN, "selection.threshold.init=0.0", "alignment@selection.alignment=estimated"]),
     ],
 )
-def test_another_threshold_or_an_alignment_may_select(part: str, overrides: list[str], tmp_path: Path) -> None:
-    trained(tmp_path / "run")
+def test_another_threshold_or_an_alignment_may_select(
+    part: str, overrides: list[str], teacher: Path, tmp_path: Path
+) -> None:
     chosen = composed("run_dir=.", *overrides, config="pseudo_label").selection
     assert part in f"{chosen.threshold._target_} {chosen.alignment._target_}"
     path = tmp_path / "labels.parquet"
-    summary = label_pool(tmp_path / "run" / "checkpoints" / "last.ckpt", chosen, "cpu", path)
+    summary = label_pool(teacher / "checkpoints" / "last.ckpt", chosen, "cpu", path)
     assert sum(summary["kept"].values()) == sum(row["keep"] for row in rows(path)) > 0
 
 
@@ -172,15 +180,20 @@ def test_a_teacher_without_a_pool_labels_nothing(tmp_path: Path) -> None:
         label_pool(checkpoint, selection(), "cpu", tmp_path / "labels.parquet")
 
 
-def test_labeled_faces_that_the_run_has_not_are_told(tmp_path: Path) -> None:
-    trained(tmp_path)
-    with pytest.raises(ConfigError, match=r"observe=heldout, .* set observe to labeled or val"):
-        label_pool(
-            tmp_path / "checkpoints" / "last.ckpt",
-            selection("selection.observe=heldout"),
-            "cpu",
-            tmp_path / "l.parquet",
-        )
+@pytest.mark.parametrize("part", ["data", "unlabeled", "sampler"])
+def test_a_checkpoint_that_asks_for_a_strangers_part_is_refused(part: str, teacher: Path, tmp_path: Path) -> None:
+    checkpoint = torch.load(teacher / "checkpoints" / "last.ckpt", weights_only=True)
+    checkpoint["config"][part]["source"] = {"_target_": "os.system", "command": f"touch {tmp_path}/ran"}
+    torch.save(checkpoint, tmp_path / "hostile.ckpt")
+    with pytest.raises(ConfigError, match=r"asks for os\.system, .* set allow_targets="):
+        label_pool(tmp_path / "hostile.ckpt", selection(), "cpu", tmp_path / "labels.parquet")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_labeled_faces_that_the_run_has_not_are_told(teacher: Path, tmp_path: Path) -> None:
+    chosen, checkpoint = selection("selection.observe=heldout"), teacher / "checkpoints" / "last.ckpt"
+    with pytest.raises(ConfigError, match=r"observe=heldout, .* set selection\.observe to labeled or val"):
+        label_pool(checkpoint, chosen, "cpu", tmp_path / "labels.parquet")
 
 
 @pytest.mark.parametrize(

@@ -54,13 +54,24 @@ def test_every_experiment_trains_and_leaves_its_files(name: str, tmp_path: Path)
     test = [row for row in predictions if row["split"] == "test"]
     right = sum(row["label"] == row["prediction"] for row in test) / len(test)
     assert right == pytest.approx(metrics["test"]["accuracy"])
-    assert (tmp_path / "pseudo_labels.parquet").exists() == bool(
-        {"pseudo_label", "abc", "daso"} & composed(f"+experiment={name}").loss.keys()
-    )
+    taught = {"pseudo_label", "mixed_unlabeled", "abc", "daso"} & composed(f"+experiment={name}").loss.keys()
+    assert (tmp_path / "pseudo_labels.parquet").exists() == bool(taught)
 
 
 class KilledError(Exception):
     """Stands for the end of the process."""
+
+
+def kill(patch: pytest.MonkeyPatch, at: int) -> None:
+    """Let training end at the batch of that position."""
+    step = SemiSupervised.training_step
+
+    def dying(self: SemiSupervised, batch: Batch, batch_idx: int) -> torch.Tensor:
+        if batch.position == at:
+            raise KilledError
+        return step(self, batch, batch_idx)
+
+    patch.setattr(SemiSupervised, "training_step", dying)
 
 
 @pytest.mark.parametrize("at", [3, 4, 7])
@@ -71,15 +82,8 @@ def test_a_killed_run_resumes_bit_for_bit(at: int, tmp_path: Path, monkeypatch: 
         "threshold.floor=0.1", "threshold.init=0.1", "trainer.log_every_n_steps=3",
     ]  # fmt: skip
     trained(tmp_path / "whole", *options)
-    step = SemiSupervised.training_step
-
-    def dying(self: SemiSupervised, batch: Batch, batch_idx: int) -> torch.Tensor:
-        if batch.position == at:
-            raise KilledError
-        return step(self, batch, batch_idx)
-
     with monkeypatch.context() as patch:
-        patch.setattr(SemiSupervised, "training_step", dying)
+        kill(patch, at)
         with pytest.raises(KilledError):
             trained(tmp_path / "broken", *options)
     torch.manual_seed(12345)
@@ -187,13 +191,23 @@ def test_a_run_without_labels_resumes_with_the_state_of_its_term(name: str, tmp_
         assert moved.amax(1).min() > 0, "the optimizer sees every center"
 
 
+@pytest.mark.parametrize("options", [["dash"], ["remixmatch"], ["comatch", "memory.size=16"]], ids=lambda each: each[0])
+def test_a_peer_resumes_with_its_state(options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = [f"+experiment={options[0]}", *options[1:], "trainer.max_steps=4", "callback.checkpoint.every_n_steps=1"]
+    trained(tmp_path / "whole", *options)
+    with monkeypatch.context() as patch:
+        kill(patch, 3)
+        with pytest.raises(KilledError):
+            trained(tmp_path / "broken", *options)
+    trained(tmp_path / "broken", *options, "ckpt_path=last")
+    assert_same_state(tmp_path / "whole", tmp_path / "broken")
+
+
 @pytest.mark.parametrize(
     "options",
     [
         ["+experiment=darp", "alignment.memory=16", "alignment.every=1", "alignment.warmup=1"],
         ["+experiment=daso", "loss.daso.warmup=0.0"],
-        ["+experiment=dtm_prior", "threshold.update_every=1"],
-        ["+experiment=meta_face2exp"],
     ],
     ids=lambda options: options[0],
 )
@@ -203,6 +217,25 @@ def test_parts_against_imbalance_resume_bit_for_bit(options: list[str], tmp_path
     trained(tmp_path / "broken", *options, "trainer.max_steps=2")
     trained(tmp_path / "broken", *options, "ckpt_path=last")
     assert_same_state(tmp_path / "whole", tmp_path / "broken")
+
+
+@pytest.mark.parametrize("name", ["mean_teacher", "pi_model"])
+def test_two_opinions_on_a_face_differ_and_the_term_rises(name: str, tmp_path: Path) -> None:
+    trained(tmp_path, f"+experiment={name}")
+    first, second = (
+        float(row["train/pseudo_label"]) for row in list(csv.DictReader((tmp_path / "history.csv").open()))[:2]
+    )
+    assert first == 0
+    assert second > 0
+
+
+def test_parts_that_lack_what_they_read_name_the_override(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"set threshold\.source=teacher, or add supervised to loss"):
+        trained(tmp_path, "+experiment=mixmatch", "threshold=adamatch")
+    with pytest.raises(ConfigError, match=r"'mixed_labeled' reads mixed faces .* set mix=mixup"):
+        trained(tmp_path, "+experiment=mixmatch", "mix=none")
+    with pytest.raises(ConfigError, match=r"InstanceSimilarity needs a memory .* set memory=labeled"):
+        trained(tmp_path, "+experiment=simmatch", "memory=none")
 
 
 def test_a_checkpoint_without_a_classifier_is_not_scored(tmp_path: Path) -> None:

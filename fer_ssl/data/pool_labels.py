@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import torch
 
 from fer_ssl.errors import DataError
+from fer_ssl.files import whole
 from fer_ssl.types import Faces, LabelSpace
 
 COLUMNS = ("id", "pseudo_label", "confidence", "keep", "tau")
@@ -21,9 +22,9 @@ COLUMNS = ("id", "pseudo_label", "confidence", "keep", "tau")
 def write_pool_labels(path: Path, columns: Mapping[str, Any], classes: Sequence[str]) -> None:
     """Write COLUMNS, one row per face, whole or not at all, and the names of the classes as metadata."""
     table = pa.table({name: columns[name] for name in COLUMNS})
-    partial = path.with_suffix(".partial")
-    pq.write_table(table.replace_schema_metadata({"classes": json.dumps(list(classes))}), partial, compression="zstd")
-    partial.replace(path)
+    with whole(path) as partial:
+        named = table.replace_schema_metadata({"classes": json.dumps(list(classes))})
+        pq.write_table(named, partial, compression="zstd")
 
 
 def pseudo_labeled(path: Path, pool: Faces | None, space: LabelSpace) -> Faces:

@@ -26,6 +26,14 @@ def dtm_threshold(
     return (beta / (1 + gamma**-elapsed) * mean).clamp(min=floor)
 
 
+def dash_threshold(rho_0: Tensor, falls: Tensor, scale: float, gamma: float, rho_min: float) -> Tensor:
+    """Return max(scale * gamma^-falls * rho_0, rho_min), the largest loss of a pseudo-label that is kept.
+
+    Source: Dash (ICML 2021), with the lower bound of its experiments.
+    """
+    return (scale * gamma ** -falls.float() * rho_0).clamp(min=rho_min)
+
+
 class Negatives(NamedTuple):
     """Embeddings of earlier batches: `keys` [K, D], their `groups` int64 [K, G], and which of them are `present`."""
 

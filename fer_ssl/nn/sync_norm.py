@@ -58,7 +58,7 @@ class _Normalize(torch.autograd.Function):
 
     The fused kernels of evaluation, which take statistics as constants, do the work in both directions. What flows back
     through the statistics is added: with e = sum(g) / n and p = sum(g * normalised) / n over all ranks, the gradient is
-    weight / deviation * (g - e - normalised * p).
+    scale * (g - e - normalised * p), where scale = weight / deviation.
     """
 
     @staticmethod
@@ -80,11 +80,8 @@ class _Normalize(torch.autograd.Function):
         of_rows, of_weight, of_bias = back(gradients[0], rows, weight, *kept)
         count = dist.world_size() * rows.numel() / rows.shape[1]
         p, e = dist.all_reduce_sum(torch.stack([of_weight, of_bias])) / count
-        deviation = (variance + ctx.eps).sqrt()
-        slope = -weight * p / deviation.square()
-        offset = -weight * e / deviation - slope * mean
-        shape = (-1, *[1] * (rows.ndim - 2))
-        of_rows += torch.addcmul(offset.view(shape), slope.view(shape), rows)
+        scale = weight * (variance + ctx.eps).rsqrt()
+        of_rows += F.batch_norm(rows, mean, variance, -scale * p, -scale * e, eps=ctx.eps)
         return of_rows, of_weight, of_bias, None
 
 

@@ -5,9 +5,8 @@ from pathlib import Path
 from fer_ssl.errors import DataError
 from fer_ssl.files import whole
 from fer_ssl.reports import faces, sections
-from fer_ssl.reports.markup import Html, join, percent, table, tag
+from fer_ssl.reports.markup import Html, document, join, percent, table, tag
 from fer_ssl.reports.run import Run
-from fer_ssl.reports.style import CSS
 
 FACTS = {
     "seed": "seed",
@@ -51,14 +50,7 @@ def render(run: Run) -> str:
         _settings(run),
         tag("aside", tag("p", tag("b", "Responsible use. "), RESPONSIBLE_USE), class_="note"),
     ]
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("title", f"{run.name} · fer_ssl"),
-        tag("style", Html(CSS)),
-    )
-    return "<!doctype html>\n" + tag("html", head, tag("body", *parts), lang="en") + "\n"
+    return document(f"{run.name} · fer_ssl", parts)
 
 
 def _heading(run: Run) -> Html:

@@ -5,6 +5,7 @@ from fer_ssl.method.thresholds.aligned import Aligned, unaligned
 from fer_ssl.method.thresholds.base import Threshold
 from fer_ssl.method.thresholds.confidence import ConfidenceWeight
 from fer_ssl.method.thresholds.crest import CReSTThreshold
+from fer_ssl.method.thresholds.dash import DashThreshold
 from fer_ssl.method.thresholds.dynamic import DynamicThreshold, RelativeDynamicThreshold
 from fer_ssl.method.thresholds.fixed import FixedThreshold
 from fer_ssl.method.thresholds.flexmatch import FlexMatchThreshold
@@ -18,6 +19,7 @@ __all__ = [
     "Aligned",
     "CReSTThreshold",
     "ConfidenceWeight",
+    "DashThreshold",
     "DynamicThreshold",
     "FixedThreshold",
     "FlexMatchThreshold",
