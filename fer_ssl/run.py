@@ -32,7 +32,7 @@ from fer_ssl.compiling import compile_parts
 from fer_ssl.data.loader import EvalLoader
 from fer_ssl.data.module import FaceData
 from fer_ssl.devices import check_devices
-from fer_ssl.errors import ConfigError
+from fer_ssl.errors import ConfigError, WorkerError
 from fer_ssl.jobs.pool import REQUEUE
 from fer_ssl.loggers import HistoryLogger, close_loggers
 from fer_ssl.metrics import Scores
@@ -108,6 +108,14 @@ def _fit(trainer: Trainer, module: SemiSupervised, data: FaceData, resume_from: 
         if asked.leaving.asked_by == signal.SIGINT:
             raise KeyboardInterrupt from None
         raise SystemExit(REQUEUE) from None
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        reason = str(error).partition(chr(10))[0]  # PyTorch raises it wherever the run stands when a worker dies
+        raise WorkerError(
+            f"a process that reads faces died ({reason}); if memory was short set data.workers=1 or 0, and go on with "
+            "ckpt_path=auto"
+        ) from None
     except SystemExit as error:  # Lightning's way to end on a second Ctrl-C
         if isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None

@@ -67,21 +67,8 @@ def _read(
     # a generator of its own: the workers' seeds must not move the run's random state
     seeds = torch.Generator().manual_seed(seed)
     loader = DataLoader(reader, sampler=ahead, batch_size=None, num_workers=workers, generator=seeds)
-    for read in _alive(loader):
+    for read in loader:
         yield ahead.oldest(), read
-
-
-def _alive(loader: DataLoader[Read | DataError]) -> Iterator[Read | DataError]:
-    """Yield what the workers read; raises WorkerError when one of them dies."""
-    try:
-        yield from loader
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise WorkerError(
-            f"a process that reads faces died ({str(error).partition(chr(10))[0]}); if memory was short set "
-            "data.workers=1 or 0, and go on with ckpt_path=auto"
-        ) from None
 
 
 class _Tee:
