@@ -109,7 +109,7 @@ def _fit(trainer: Trainer, module: SemiSupervised, data: FaceData, resume_from: 
             raise KeyboardInterrupt from None
         raise SystemExit(REQUEUE) from None
     except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+        if "DataLoader worker (pid" not in str(error):
             raise
         reason = str(error).partition(chr(10))[0]  # PyTorch raises it wherever the run stands when a worker dies
         raise WorkerError(

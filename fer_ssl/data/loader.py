@@ -13,7 +13,7 @@ from fer_ssl.data.decode import Rejects
 from fer_ssl.data.images import ResidentImages
 from fer_ssl.data.placing import ahead
 from fer_ssl.data.samplers import Sampler
-from fer_ssl.errors import DataError, WorkerError
+from fer_ssl.errors import DataError
 from fer_ssl.types import Batch, EvalBatch, Faces
 
 CPU = torch.device("cpu")
