@@ -6,9 +6,11 @@ import numpy as np
 import pyarrow as pa
 
 from fer_ssl.data.decode import Decoder
+from fer_ssl.data.ids import compact
 from fer_ssl.data.images import hold
 from fer_ssl.data.pools.folder import spaced
 from fer_ssl.data.pools.shards import ShardImages
+from fer_ssl.data.pools.storage import LocalFiles
 from fer_ssl.data.preparing.manifest import read_manifest
 from fer_ssl.errors import DataError
 from fer_ssl.types import Faces
@@ -28,11 +30,9 @@ class PreparedPool:
         """
         table = read_manifest(self.root, "set unlabeled.root=<dir>")
         table = table.take(spaced(len(table), self.limit))
-        subjects = (
-            np.array(table["subject"].to_pylist(), str) if len(table) and not table["subject"].null_count else None
-        )
+        subjects = compact(table["subject"].to_pylist()) if len(table) and not table["subject"].null_count else None
         return hold(
-            packed(self.root, table), np.array(table["id"].to_pylist(), str), decoder, str(self.root), subjects=subjects
+            packed(self.root, table), compact(table["id"].to_pylist()), decoder, str(self.root), subjects=subjects
         )
 
 
@@ -44,4 +44,5 @@ def packed(root: Path, table: pa.Table) -> ShardImages:
         raise DataError(f"the manifest of {root} names {missing[0]}, which is not there; prepare the photos again")
     numbers = {name: number for number, name in enumerate(names)}
     rows = np.array([numbers[name] for name in table["shard"].to_pylist()], np.int64)
-    return ShardImages(tuple(root / name for name in names), rows, table["offset"].to_numpy(), table["size"].to_numpy())
+    files = LocalFiles([str(root / name) for name in names])
+    return ShardImages(files, rows, table["offset"].to_numpy(), table["size"].to_numpy())

@@ -22,6 +22,7 @@ from fer_ssl.data.preparing.photos import list_photos
 from fer_ssl.data.preparing.working import Rules
 from fer_ssl.data.preparing.writing import written_whole
 from fer_ssl.errors import ConfigError, DataError
+from fer_ssl.jobs.lock import held
 
 log = logging.getLogger(__name__)
 
@@ -101,8 +102,6 @@ def _begin(job: Job, fingerprint: str) -> dict[str, Any] | None:
 
 def _find_faces(job: Job, names: Sequence[str], folder: Path) -> list[Path]:
     """Write the missing parts on `workers` processes and return all parts in order."""
-    for leftover in folder.glob(".*.partial"):
-        leftover.unlink()
     starts = range(0, len(names), job.chunk)
     chunks = {folder / f"{start:012d}.parquet": names[start : start + job.chunk] for start in starts}
     missing = [(path, chunk) for path, chunk in chunks.items() if not path.exists()]
@@ -167,14 +166,7 @@ def _finish(job: Job, parts: Sequence[Path], photos: int, skipped: dict[str, str
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
     """Hold a folder against a second run; the hold of a killed one ends with it."""
-    try:
-        import fcntl
-    except ImportError:  # without such locks the second run is the user's to avoid
-        yield
-        return
     with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(f"another run is writing to {folder}; wait for its end, or set output=<dir>") from None
+        if not held(lock.fileno()):
+            raise ConfigError(f"another run is writing to {folder}; wait for its end, or set output=<dir>")
         yield

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from fer_ssl.data.decode import Decoder
+from fer_ssl.data.ids import compact
 from fer_ssl.data.images import hold
 from fer_ssl.data.pools.prepared import packed
 from fer_ssl.data.preparing.manifest import read_manifest
@@ -56,8 +56,6 @@ class PreparedSource:
 
     def _faces(self, table: pa.Table, decoder: Decoder) -> Faces:
         labels = to_labels(table["label"], self.space, str(self.root))
-        subjects = (
-            None if table["subject"].null_count or not len(table) else np.array(table["subject"].to_pylist(), str)
-        )
-        ids = np.array(table["id"].to_pylist(), str)
+        subjects = None if table["subject"].null_count or not len(table) else compact(table["subject"].to_pylist())
+        ids = compact(table["id"].to_pylist())
         return hold(packed(self.root, table), ids, decoder, str(self.root), labels, subjects=subjects)
