@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from timm.layers import BatchNormAct2d, convert_sync_batchnorm
+from timm.layers.norm_act import BatchNormAct2d, convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -95,6 +95,9 @@ class OverRanks2d(_OverRanks, nn.BatchNorm2d):
 
 class OverRanksAct2d(OverRanks2d):
     """timm's BatchNormAct2d over ranks: batch norm, then dropout and activation."""
+
+    drop: nn.Module
+    act: nn.Module
 
     def forward(self, input: Tensor) -> Tensor:
         activated: Tensor = self.act(self.drop(super().forward(input)))
