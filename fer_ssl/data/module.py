@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -137,7 +138,8 @@ class FaceData(LightningDataModule):
 
     def train_dataloader(self) -> TrainLoader:
         batch, rank, world = self._per_rank(self.batch_labeled, "batch.labeled")
-        labeled_sampler = self.sampler(self.labeled.labels, batch, rank, world, self.seed)
+        by_set = {"sources": self.labeled.sources} if "sources" in signature(self.sampler).parameters else {}
+        labeled_sampler = self.sampler(self.labeled.labels, batch, rank, world, self.seed, **by_set)
         pool_sampler = None
         if self.pool is not None:
             batch, rank, world = self._per_rank(self.batch_unlabeled, "batch.unlabeled")
