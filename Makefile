@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: install demo test test-real lint bench bench-compare clean
+.PHONY: install demo test test-real test-faults lint bench bench-compare clean
 
 install: $(READY)
 
@@ -22,6 +22,10 @@ test: install
 
 test-real: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "real and not slow"
+
+# breaks runs in every way of docs/reliability.md, and writes that page
+test-faults: install
+	OMP_NUM_THREADS=1 FER_SSL_RELIABILITY=docs/reliability.md $(BIN)/python -m pytest tests/faults -m "slow or not slow"
 
 lint: install
 	$(BIN)/python -m ruff check .

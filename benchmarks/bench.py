@@ -14,12 +14,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from checkpointing import measure_checkpointing
 from decoding import measure_decoding
 from end_to_end import measure_end_to_end
 from evaluation import measure_evaluation
 from gpu import measure_gpu
 from measuring import Measurement, Options, Skipped, machine
 from memory import measure_memory
+from pool import measure_pool
+from ranks import measure_ranks
 from startup import measure_startup
 from step import measure_ema, measure_peers, measure_step
 from thresholds import measure_info_nce, measure_thresholds
@@ -29,15 +32,18 @@ from writing import markdown, row
 SUITE: dict[str, Callable[[Options], Iterator[Measurement]]] = {
     "step": measure_step,
     "end_to_end": measure_end_to_end,
+    "ranks": measure_ranks,
     "peers": measure_peers,
     "views": measure_views,
     "decoding": measure_decoding,
+    "pool": measure_pool,
     "ema": measure_ema,
     "thresholds": measure_thresholds,
     "info_nce": measure_info_nce,
     "evaluation": measure_evaluation,
     "startup": measure_startup,
     "memory": measure_memory,
+    "checkpointing": measure_checkpointing,
     "gpu": measure_gpu,
 }
 

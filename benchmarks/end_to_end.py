@@ -42,7 +42,7 @@ class Turns(Callback):
         return Pairs(self.seconds["ours"], self.seconds[rival])
 
 
-def timed_training(turns: Turns, *overrides: str, pool: Faces | None = None) -> None:
+def timed_training(turns: Turns, *overrides: str, pool: Faces | None = None, experiment: str = "fixmatch") -> None:
     """Train with data, views, logging, checkpoints and EMA as a user would, without validation; `pool` may be given."""
     steps = turns.chunk * (turns.repeats + 1)
     fixed = (
@@ -52,7 +52,7 @@ def timed_training(turns: Turns, *overrides: str, pool: Faces | None = None) -> 
         "trainer.limit_val_batches=0",
     )
     with tempfile.TemporaryDirectory() as folder, initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("train", ["+experiment=fixmatch", *fixed, *overrides, f"run_dir={folder}"])
+        cfg = compose("train", [f"+experiment={experiment}", *fixed, *overrides, f"run_dir={folder}"])
         data = build_data(cfg)
         data.setup()
         data.pool = pool or data.pool

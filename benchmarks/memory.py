@@ -5,16 +5,15 @@ add at their peak to what its imports hold; a process has one peak, so each side
 """
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from loops import bare_step, our_step, ready
+from loops import bare_step, our_module, our_step, ready
 from measuring import Measurement, Options
-from probes import resident_mib
+from probes import peak_resident_mib, resident_mib
 from startup import SMALL, python
 
 STEPS = {"ours": our_step, "bare": bare_step}
@@ -22,11 +21,12 @@ STEPS = {"ours": our_step, "bare": bare_step}
 
 def peak_mib(side: str, labeled: int, unlabeled: int, backbone: str, steps: int) -> float:
     """Return what `steps` steps add to this process's memory at their peak."""
+    our_module("test_resnet")  # imports on both sides what building a module imports
     before = resident_mib()
     step = STEPS[side](ready(labeled, unlabeled), backbone)
     for _ in range(steps):
         step()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10 - before
+    return peak_resident_mib() - before
 
 
 def in_process(*arguments: object) -> float:

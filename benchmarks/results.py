@@ -1,8 +1,9 @@
 """Run a suite of experiments, skipping finished runs, and write docs/results.md from all run directories.
 
 python benchmarks/results.py synthetic                      # procedural faces, the default data
-python benchmarks/results.py p1 --data ../shared/data       # FER2013, conf/protocol/p1.yaml
+python benchmarks/results.py p1 --data ../shared/data       # FER2013, conf/protocol/p1.yaml; p2 is its longer form
 python benchmarks/results.py p1 --only soft_teacher_pretrained --init outputs/pretrain/checkpoints/last.ckpt
+python benchmarks/results.py ferplus --data ../shared/data  # the same with FER+ majority labels, drawn by the seed
 python benchmarks/results.py table                          # only write docs/results.md from the runs at hand
 """
 
@@ -11,7 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
@@ -20,17 +21,15 @@ from typing import Any
 import yaml
 
 SYNTHETIC = {name: [f"+experiment={name}"] for name in ("supervised", "fixmatch", "dtm_infonce")}
-P1 = {
-    "supervised": ["+experiment=supervised"],
-    "fixmatch": ["+experiment=fixmatch"],
-    "dtm_infonce": ["+experiment=dtm_infonce"],
+SCRATCH = ("supervised", "fixmatch", "flexmatch", "freematch", "softmatch", "adamatch", "dtm_infonce", "soft_teacher")
+FACES = {name: [f"+experiment={name}"] for name in (*SCRATCH, "best")} | {
     # the plain linear head: the normalised one never passes its threshold from scratch with this optimizer
     "adacm": ["+experiment=adacm", "head=linear", "head.projection=null"],
     "fully_supervised": ["+experiment=fully_supervised", "batch.labeled=128"],
-    "soft_teacher": ["+experiment=soft_teacher"],
-    "supervised_pretrained": ["+experiment=supervised", "name=supervised_pretrained"],
-    "soft_teacher_pretrained": ["+experiment=soft_teacher", "name=soft_teacher_pretrained"],
     "dtm_infonce_lfw": ["+experiment=dtm_infonce", "unlabeled=shards"],
+}
+PRETRAINED = {
+    f"{name}_pretrained": [*FACES[name], f"name={name}_pretrained"] for name in ("supervised", "soft_teacher", "best")
 }
 TABLE = Path("docs/results.md")
 RECORDS = Path("docs/runs")  # configuration, metrics and history of every finished run: what the table is made of
@@ -45,20 +44,35 @@ def synthetic(args: argparse.Namespace) -> Iterator[Job]:
         yield f"{method}_seed{seed}", [*SYNTHETIC[method], f"seed={seed}"]
 
 
-def p1(args: argparse.Namespace) -> Iterator[Job]:
-    """Yield name and overrides of every run on FER2013; the split's seed is the run's."""
-    fer2013 = args.data / "fer2013"
-    for seed, method, budget in product(args.seeds, args.only or P1, args.budgets):
-        experiment, *parts = P1[method]
+def fer2013(args: argparse.Namespace) -> Iterator[Job]:
+    """Yield name and overrides of every run on FER2013 under the protocol of the suite's name."""
+    yield from on_faces(args, args.suite, lambda budget, seed: [split_file(args.data, budget, seed)])
+
+
+def ferplus(args: argparse.Namespace) -> Iterator[Job]:
+    """Yield name and overrides of every run on FER2013 with the majority of the FER+ votes as labels."""
+    yield from on_faces(args, "p1", lambda *_: ["data.labels=ferplus_majority"])
+
+
+def split_file(data: Path, budget: int, seed: int) -> str:
+    """Return the override that names the labeled faces of a split."""
+    return f"data.split_file={data / 'fer2013' / 'splits' / f'{budget}_per_class_seed{seed}.json'}"
+
+
+def on_faces(args: argparse.Namespace, protocol: str, labels: Callable[[int, int], list[str]]) -> Iterator[Job]:
+    """Yield every method's runs; `labels` gives the overrides of a budget and a seed, which is the split's too."""
+    methods = FACES | (PRETRAINED if args.init else {})
+    for seed, method, budget in product(args.seeds, args.only or methods, args.budgets):
+        experiment, *parts = methods[method]
         lfw = [f"unlabeled.root={args.data / 'lfw112'}"] if method.endswith("_lfw") else []
-        init = [f"backbone.init={args.init}"] if method.endswith("_pretrained") else []
-        labels = [
-            f"data.split_file={fer2013 / 'splits' / f'{budget}_per_class_seed{seed}.json'}",
-            f"data.labels_per_class={'null' if method == 'fully_supervised' else budget}",
-            f"data.split_seed={seed}",
-        ]
-        overrides = [experiment, "+protocol=p1", *parts, *init, *lfw, f"data.root={fer2013}", *labels, f"seed={seed}"]
-        yield f"{method}_{budget}_seed{seed}", overrides
+        init = [f"backbone.init={args.init}"] if method in PRETRAINED else []
+        whole = method == "fully_supervised"
+        budgets = [f"data.labels_per_class={'null' if whole else budget}", f"data.split_seed={seed}"]
+        place = [f"data.root={args.data / 'fer2013'}", *labels(budget, seed), *budgets, f"seed={seed}"]
+        yield f"{method}_{budget}_seed{seed}", [experiment, f"+protocol={protocol}", *parts, *init, *lfw, *place]
+
+
+SUITES = {"synthetic": synthetic, "p1": fer2013, "p2": fer2013, "ferplus": ferplus}
 
 
 def run(name: str, overrides: list[str], folder: str, threads: int) -> None:
@@ -108,7 +122,7 @@ def write_table() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("suite", choices=["synthetic", "p1", "table"])
+    parser.add_argument("suite", choices=[*SUITES, "table"])
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("FER_SSL_REAL_DATA", "../shared/data")))
     parser.add_argument("--init", type=Path, help="checkpoint that the *_pretrained methods start from")
     parser.add_argument("--workers", type=int, default=2, help="runs at a time, sharing the cores")
@@ -119,10 +133,8 @@ def main() -> None:
     parser.add_argument("--budgets", nargs="+", type=int, default=[25, 100], help="labels per class")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     args = parser.parse_args()
-    if args.suite == "p1" and args.init is None:
-        args.only = [method for method in args.only or P1 if not method.endswith("_pretrained")]
     if args.suite != "table":
-        jobs = {"synthetic": synthetic, "p1": p1}[args.suite](args)
+        jobs = SUITES[args.suite](args)
         threads = args.threads or max(1, (os.cpu_count() or 1) // args.workers)
         with ThreadPoolExecutor(args.workers) as workers:
             for name, overrides in jobs:

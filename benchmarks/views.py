@@ -36,12 +36,14 @@ torchvision_strong = per_sample(
 )
 
 
-def kornia_strong(side: int) -> View | None:
-    """Return kornia's crop, mirror and RandAugment(3), one draw for the whole batch, or None where it is missing."""
+def kornia_strong(side: int, channels: int) -> View | str:
+    """Return kornia's crop, mirror and RandAugment(3), one draw for the whole batch, or why it is not compared."""
+    if channels != 3:
+        return "kornia's RandAugment takes colour faces only"
     try:
         from kornia import augmentation as ka
     except ImportError:
-        return None
+        return "kornia is not installed; pip install -e .[bench] adds it"
     padding = round(side * 4 / 48)
     weak = (ka.RandomCrop((side, side), padding=padding), ka.RandomHorizontalFlip())
     chain = ka.AugmentationSequential(*weak, ka.auto.RandAugment(3, 10))
@@ -62,12 +64,12 @@ def _case(images: Tensor, options: Options) -> Iterator[Measurement]:
     weak, strong = WeakView(), StrongView()
     rivals = {
         "torchvision per sample": (torchvision_strong(side), ">= 4" if side <= 48 else ">= 2"),
-        "kornia, one draw per batch": (kornia_strong(side), "> 1"),
+        "kornia, one draw per batch": (kornia_strong(side, channels), "> 1"),
     }
     label = f"{side} px, {channels} channel{'s' * (channels > 1)}"
     for against, (rival, goal) in rivals.items():
-        if rival is None:
-            print("views: kornia is not installed, so it is not compared; pip install -e .[bench] adds it")
+        if isinstance(rival, str):
+            print(f"{label}: {rival}")
             continue
         pairs = in_turns(lambda: strong(images, generator), lambda: rival(images), options.repeats, warmup=1)  # noqa: B023
         yield pairs.rates(f"strong views, {label}", against, batch, goal=goal)

@@ -10,6 +10,7 @@ from hydra.utils import instantiate
 from lightning import Callback, Trainer
 from omegaconf import DictConfig, OmegaConf
 
+from fer_ssl.callbacks.checkpoint import DirectIO
 from fer_ssl.callbacks.cuda_graphs import StepMarks
 from fer_ssl.compiling import GRAPH_MODES
 from fer_ssl.data.decode import Decoder
@@ -17,7 +18,9 @@ from fer_ssl.data.module import FaceData
 from fer_ssl.data.splits import SplitPlan
 from fer_ssl.errors import FerError
 from fer_ssl.loggers import HistoryLogger
+from fer_ssl.masking import masked_tree
 from fer_ssl.method.losses import Term
+from fer_ssl.method.thresholds import Threshold
 from fer_ssl.module import SemiSupervised
 from fer_ssl.nn.model import FaceModel
 from fer_ssl.types import LabelSpace
@@ -57,6 +60,7 @@ def build_data(cfg: DictConfig) -> FaceData:
         seed=cfg.seed,
         leak_check=data.leak_check,
         workers=data.workers,
+        pseudo_labels=data.pseudo_labels,
     )
 
 
@@ -77,30 +81,60 @@ def build_model(cfg: DictConfig, classes: int, fresh: bool = False) -> FaceModel
     return FaceModel(make(cfg.backbone, **start), make(cfg.head, _partial_=True), classes)
 
 
-def build_terms(cfg: DictConfig, sizes: Mapping[str, int]) -> dict[str, Term]:
-    """Return the loss terms by name; those `sizes` that a term lists among its keys are filled in."""
-    return {
-        str(name): make(term, **{key: size for key, size in sizes.items() if key in term})
-        for name, term in cfg.loss.items()
+Facts = Mapping[str, int | list[int]]
+
+
+def known(node: DictConfig, facts: Facts) -> dict[str, Any]:
+    """Return those `facts` about the run that a part, or a part inside it, lists among its keys."""
+    inside = {str(key): known(part, facts) for key, part in node.items() if isinstance(part, DictConfig)}
+    return {key: fact for key, fact in facts.items() if key in node} | {
+        key: found for key, found in inside.items() if found
     }
 
 
+def build_terms(cfg: DictConfig, facts: Facts) -> dict[str, Term]:
+    """Return the loss terms by name; those `facts` that a term lists among its keys are filled in."""
+    return {str(name): make(term, **known(term, facts)) for name, term in cfg.loss.items()}
+
+
+def build_threshold(cfg: DictConfig, classes: int, facts: Facts) -> Threshold:
+    """Return the threshold, which sees predictions as the alignment makes them."""
+    threshold = make(cfg.threshold, **known(cfg.threshold, facts) | {"classes": classes})
+    aligned: Threshold = make(cfg.alignment, _partial_=True, **known(cfg.alignment, facts))(threshold)
+    return aligned
+
+
 def build_module(
-    cfg: DictConfig, space: LabelSpace, pool_size: int = 0, people: int = 0, fresh: bool = True
+    cfg: DictConfig,
+    space: LabelSpace,
+    pool_size: int = 0,
+    people: int = 0,
+    class_counts: list[int] | None = None,
+    fresh: bool = True,
 ) -> SemiSupervised:
     """Return the module with all its parts, seeded so that equal configurations start from equal weights.
 
-    `people` are those whom the pool names. One that is not `fresh` is about to be loaded from a checkpoint.
+    `people` are those whom the pool names, `class_counts` [C] the labeled faces of each class, equally many by default.
+    One that is not `fresh` is about to be loaded from a checkpoint.
     """
     torch.manual_seed(cfg.seed)
     model = build_model(cfg, len(space), fresh)
-    sizes = {"classes": len(space)} | ({"pool_size": pool_size} if "pool_size" in cfg.threshold else {})
+    facts: Facts = {
+        "classes": len(space),
+        "width": model.embedding_width(),
+        "people": people,
+        "pool_size": pool_size,
+        "class_counts": class_counts or [1] * len(space),
+        "max_steps": cfg.trainer.max_steps,
+    }
     return SemiSupervised(
         model=model,
         teacher=make(cfg.teacher, _partial_=True),
+        memory=make(cfg.memory, **known(cfg.memory, facts)),
         target=make(cfg.target),
-        threshold=make(cfg.threshold, **sizes),
-        terms=build_terms(cfg, {"width": model.embedding_width(), "people": people}),
+        threshold=build_threshold(cfg, len(space), facts),
+        mixer=make(cfg.mix),
+        terms=build_terms(cfg, facts),
         views=make(cfg.view),
         optimizer=make(cfg.optim.optimizer),
         schedule=make(cfg.schedule),
@@ -109,13 +143,14 @@ def build_module(
         epoch_steps=cfg.epoch_steps,
         seed=cfg.seed,
         one_pass=cfg.one_pass,
+        sync_batchnorm=cfg.trainer.sync_batchnorm,
         config=plain(cfg),
     )
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
-    """Return the resolved configuration as plain values, which a checkpoint may hold."""
-    return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
+    """Return the resolved configuration as plain values without secrets, which a checkpoint may hold."""
+    return cast(dict[str, Any], masked_tree(OmegaConf.to_container(cfg, resolve=True)))
 
 
 def precision(asked: str, accelerator: str) -> str:
@@ -139,6 +174,7 @@ def build_trainer(cfg: DictConfig, run_dir: Path) -> Trainer:
     trainer: Trainer = make(
         cfg.trainer,
         precision=precision(cfg.trainer.precision, cfg.trainer.accelerator),
+        sync_batchnorm=False,  # the module's own work: Lightning's needs CUDA and drops timm's activations
         logger=[HistoryLogger(str(run_dir)), *(make(cfg.logger[name]) for name in cfg.logger if name != "csv")],
         callbacks=build_callbacks(cfg),
         profiler=make(cfg.profiler),
@@ -147,4 +183,5 @@ def build_trainer(cfg: DictConfig, run_dir: Path) -> Trainer:
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
     )
+    trainer.strategy.checkpoint_io = DirectIO()
     return trainer

@@ -5,6 +5,11 @@ from omegaconf import DictConfig
 from fer_ssl.errors import ConfigError
 
 COMPILE_MODES = (None, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+NEED_POOL = {
+    "pseudo_label", "infonce", "identity", "negative", "abc", "plain", "daso", "feedback", "fairness",
+    "mixed_unlabeled", "rotation", "graph", "instances",
+}  # fmt: skip
+INSTEAD_OF = (("abc", "supervised"), ("abc", "pseudo_label"), ("daso", "pseudo_label"))
 
 
 def check(cfg: DictConfig) -> None:
@@ -14,6 +19,8 @@ def check(cfg: DictConfig) -> None:
     _head_exists(cfg)
     _roots_are_given(cfg)
     _heldout_exists(cfg)
+    _corrects_once(cfg)
+    _terms_are_alone(cfg)
     if cfg.compile not in COMPILE_MODES:
         known = ", ".join(mode for mode in COMPILE_MODES if mode)
         raise ConfigError(f"compile={cfg.compile} is no mode of torch.compile; set compile=null or one of {known}")
@@ -34,7 +41,7 @@ def _terms_are_parts(cfg: DictConfig) -> None:
 
 def _pool_matches_terms(cfg: DictConfig) -> None:
     has_pool = cfg.unlabeled.pool is not None or cfg.unlabeled.from_source
-    needs_pool = sorted({"pseudo_label", "infonce", "identity"} & set(cfg.loss))
+    needs_pool = sorted(NEED_POOL & set(cfg.loss))
     if needs_pool and not has_pool:
         raise ConfigError(f"loss term {needs_pool[0]!r} needs unlabeled faces; set unlabeled=same or loss=[supervised]")
 
@@ -53,9 +60,31 @@ def _roots_are_given(cfg: DictConfig) -> None:
     elif cfg.data.name != "synthetic" and cfg.data.root is None:
         raise ConfigError(f"data={cfg.data.name} needs the place of its files; set data.root=<dir>")
     if cfg.unlabeled.pool is not None and cfg.unlabeled.root is None:
-        raise ConfigError(f"unlabeled={cfg.unlabeled.name} needs the place of its files; set unlabeled.root=<dir>")
+        mixed = "'unlabeled.pools=[{kind:folder,root:<dir>},...]'"
+        remedy = mixed if "pools" in cfg.unlabeled else "unlabeled.root=<dir>"
+        raise ConfigError(f"unlabeled={cfg.unlabeled.name} needs the place of its files; set {remedy}")
 
 
 def _heldout_exists(cfg: DictConfig) -> None:
-    if cfg.threshold.get("pool") == "heldout" and cfg.data.heldout_fraction <= 0:
-        raise ConfigError("threshold.pool=heldout needs faces to look at; set data.heldout_fraction=0.2")
+    parts = {"threshold": cfg.threshold, "threshold.inner": cfg.threshold.get("inner", {}), "alignment": cfg.alignment}
+    wanting = [name for name, part in parts.items() if part.get("pool") == "heldout"]
+    if wanting and cfg.data.heldout_fraction <= 0:
+        raise ConfigError(f"{wanting[0]}.pool=heldout needs faces to look at; set data.heldout_fraction=0.2")
+
+
+def _corrects_once(cfg: DictConfig) -> None:
+    supervised = cfg.loss.get("supervised", {})
+    ways = [f"loss.supervised.{way}={supervised[way]}" for way in ("adjust", "balance") if supervised.get(way)]
+    ways += ["loss term abc"] if "abc" in cfg.loss else []
+    if ways and cfg.sampler._target_.endswith("BalancedSampler"):
+        raise ConfigError(
+            f"{ways[0]} makes up for rare classes, which sampler=balanced already deals as often as others; "
+            "set sampler=natural"
+        )
+
+
+def _terms_are_alone(cfg: DictConfig) -> None:
+    for term, other in INSTEAD_OF:
+        if term in cfg.loss and other in cfg.loss:
+            rest = ",".join(str(name) for name in cfg.loss if name != other)
+            raise ConfigError(f"loss term {term!r} does the work of {other!r}; set loss=[{rest}]")

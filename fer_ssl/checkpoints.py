@@ -2,6 +2,7 @@
 
 import logging
 import pickle
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,8 @@ FREE_TO_CHANGE = (
     "callback",
     "trainer.max_steps",
     "trainer.devices",
+    "trainer.num_nodes",
+    "trainer.strategy",
     "data.root",
     "compile",
 )
@@ -45,37 +48,60 @@ def checkpoint_path(ckpt_path: str | None, run_dir: Path) -> Path | None:
     return path
 
 
+def kept(folder: Path) -> Iterator[Path]:
+    """Yield where a run's checkpoints are kept, the newest first: `last.ckpt`, then `last-1.ckpt` before it, and on."""
+    yield folder / "last.ckpt"
+    older = {int(path.stem.partition("-")[2]): path for path in folder.glob("last-*.ckpt")}
+    yield from (older[age] for age in sorted(older))
+
+
 def newest_whole(folder: Path) -> Path | None:
-    """Return the newest checkpoint of a run whose checksums hold; broken ones are passed over with a warning."""
-    for path in (folder / "last.ckpt", folder / "previous.ckpt"):
-        if is_whole(path):
+    """Return the newest checkpoint of a run that can be read; broken ones are passed over with a warning."""
+    for path in kept(folder):
+        try:
+            read_checkpoint(path)
+        except ConfigError as error:
+            if path.exists():
+                log.warning("passed over: %s", str(error).partition(";")[0])
+        else:
             return path
-        if path.exists():
-            log.warning("checkpoint %s is broken and passed over", path)
     return None
 
 
-def is_whole(path: Path) -> bool:
-    """Say whether `path` is an archive all of whose records match their checksums."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except (OSError, zipfile.BadZipFile):
-        return False
-
-
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Return the content of a checkpoint; raises ConfigError for a file that is broken or not one of fer_ssl."""
+    """Return the content of a checkpoint.
+
+    Raises ConfigError for a file that is not there, broken, not one of fer_ssl, or that would run code.
+    """
     try:
+        _require_checksums(path)
         checkpoint: Checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ConfigError(f"there is no checkpoint {path}; set ckpt_path=<run>/checkpoints/last.ckpt") from None
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"checkpoint {path} cannot be read ({reason}); set ckpt_path to a whole one") from None
+    except pickle.UnpicklingError as error:
+        raise _refused(path, error) from None
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ConfigError(
+            f"checkpoint {path} cannot be read ({reason}); set ckpt_path=auto, or to a whole one"
+        ) from None
     if not isinstance(checkpoint, dict) or "config" not in checkpoint or "classes" not in checkpoint:
         raise ConfigError(f"{path} is not a checkpoint of fer_ssl; set ckpt_path=<run>/checkpoints/last.ckpt")
     return checkpoint
+
+
+def _require_checksums(path: Path) -> None:
+    """Raise BadZipFile unless every record matches the CRC-32 that torch.save wrote: torch.load reads past them."""
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(f"the checksum of its record {damaged} does not hold")
+
+
+def _refused(path: Path, error: pickle.UnpicklingError) -> ConfigError:
+    named = re.search(r"GLOBAL (\S+)", str(error))
+    what = f"names {named[1]}" if named else "holds more than tensors and plain values"
+    return ConfigError(f"checkpoint {path} is refused: it {what}, and reading it could run code; set another ckpt_path")
 
 
 def require_space(checkpoint: Checkpoint, space: LabelSpace, path: Path) -> None:

@@ -1,7 +1,7 @@
 """A run directory belongs to one run at a time."""
 
+import errno
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +10,13 @@ from typing import Any
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from fer_ssl.errors import ConfigError
+from fer_ssl.errors import ConfigError, StorageError
+from fer_ssl.files import whole
+from fer_ssl.jobs.lock import held
+from fer_ssl.masking import masked_tree
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+LOCKED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)
 
 
 @contextmanager
@@ -29,36 +35,46 @@ def claimed(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
     except OSError as error:
         raise _unwritable(run_dir, error) from None
     with lock:
-        if not _held(lock.fileno()):
+        if not held(lock.fileno()):
             raise ConfigError(f"another run is writing to {run_dir}; wait for its end, or set hydra.run.dir=<dir>")
         try:
-            (run_dir / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
+            (run_dir / "metrics.json").unlink(missing_ok=True)  # first: other ranks ask whether the run is finished
+            with whole(run_dir / "config.yaml") as partial:
+                partial.write_text(written(cfg))
         except OSError as error:
             raise _unwritable(run_dir, error) from None
-        yield
+        with _storage_told(run_dir):
+            yield
 
 
 def finished(run_dir: Path, cfg: DictConfig) -> dict[str, Any] | None:
     """Return the metrics of a run that ended in `run_dir` with this very configuration, None where there is none."""
-    metrics, config = run_dir / "metrics.json", run_dir / "config.yaml"
-    if not metrics.exists() or not config.exists() or config.read_text() != OmegaConf.to_yaml(cfg, resolve=True):
+    files = [run_dir / name for name in ("config.yaml", "metrics.json", "report.html")]
+    if not all(file.exists() for file in files) or files[0].read_text() != written(cfg):
         return None
-    results: dict[str, Any] = json.loads(metrics.read_text())
+    results: dict[str, Any] = json.loads(files[1].read_text())
     return results
+
+
+def written(cfg: DictConfig) -> str:
+    """Return the resolved configuration as a run directory holds it: YAML without secrets."""
+    return OmegaConf.to_yaml(OmegaConf.create(masked_tree(OmegaConf.to_container(cfg, resolve=True))))
+
+
+@contextmanager
+def _storage_told(run_dir: Path) -> Iterator[None]:
+    """Raise StorageError for a disk that is full or can no longer be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL + LOCKED:
+            raise
+        state = "is full" if error.errno in FULL else "can no longer be written"
+        raise StorageError(
+            f"the disk of {run_dir} {state} ({error}); mend that, then go on from the last checkpoint with "
+            f"ckpt_path=auto hydra.run.dir={run_dir}"
+        ) from None
 
 
 def _unwritable(run_dir: Path, error: OSError) -> ConfigError:
     return ConfigError(f"run directory {run_dir} cannot be written ({error}); set hydra.run.dir=<dir>")
-
-
-def _held(descriptor: int) -> bool:
-    """Lock the open file for as long as it is open; say whether that succeeded."""
-    if os.name != "posix":
-        return True  # without such locks the second run is the user's to avoid
-    import fcntl
-
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

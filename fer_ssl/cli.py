@@ -2,20 +2,21 @@
 
 import functools
 import logging
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import hydra
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
-from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from fer_ssl.errors import FerError
+from fer_ssl.errors import ConfigError, FerError
+from fer_ssl.masking import Masked, masked
 
-log = logging.getLogger(__name__)
+INTERRUPTED = 130  # the exit status after Ctrl-C, as shells have it: 128 + SIGINT
 
 PACKAGE = Path(__file__).parent
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
@@ -28,33 +29,41 @@ def verb(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
         @hydra.main(config_path=str(CONF), config_name=config_name, version_base="1.3")
         @functools.wraps(run)
         def main(cfg: DictConfig) -> Any:
+            for handler in logging.root.handlers:
+                handler.addFilter(Masked())
             try:
                 return run(cfg)
             except FerError as error:
-                raise CompactHydraException(f"error: {error}") from None
+                raise CompactHydraException(masked(f"error: {error}")) from None
+            except KeyboardInterrupt:
+                print("interrupted", file=sys.stderr)
+                raise SystemExit(INTERRUPTED) from None
 
         return cast(Callable[[], Any], main)
 
     return decorate
 
 
-class SweepFailures(Callback):
-    """Let a sweep go on when a job fails; name the failed jobs at its end and exit with status 1."""
+def first_rank_speaks() -> None:
+    """Silence all but the errors of every process that a launcher of ranks started beside the first."""
+    names = ("RANK", "SLURM_PROCID", "LOCAL_RANK")  # torchrun's, Slurm's, Lightning's
+    if int(next((os.environ[name] for name in names if name in os.environ), 0)):
+        logging.disable(logging.WARNING)
 
-    def __init__(self) -> None:
-        self.failed: list[str] = []
 
-    def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
-        if job_return.status is JobStatus.FAILED:
-            self.failed.append(f"{config.hydra.sweep.subdir}: {job_return._return_value}")
-            log.error("failed: %s", self.failed[-1])
-            # Hydra would raise the first failure once all jobs are through, and name no other
-            job_return.status, job_return.return_value = JobStatus.COMPLETED, None
-
-    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        if self.failed:
-            print("\n".join([f"{len(self.failed)} jobs failed:", *self.failed]), file=sys.stderr)
-            raise SystemExit(1)
+def check_torchrun() -> None:
+    """Raise ConfigError for a run of torchrun's whose folder a restart would not find, or whose restart may hang."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return
+    if "${now:" in str(OmegaConf.to_container(HydraConfig.get().run, resolve=False)):
+        raise ConfigError(
+            "all processes of torchrun write to one folder, which a restart must find again; "
+            "set hydra.run.dir=outputs/<name> ckpt_path=auto"
+        )
+    restarts = int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0))
+    if restarts and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        # the addresses of dead processes stay in that store, and one in a few restarts waits for them for ever
+        raise ConfigError("a restart of torchrun may hang; start it with TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1")
 
 
 def told(run: Callable[[], Any]) -> Any:
@@ -62,5 +71,5 @@ def told(run: Callable[[], Any]) -> Any:
     try:
         return run()
     except FerError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(masked(f"error: {error}"), file=sys.stderr)
         raise SystemExit(2) from None

@@ -1,5 +1,7 @@
 """Collectives over all ranks; in a single process they change nothing."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.distributed as collectives
 from torch import Tensor
@@ -30,6 +32,21 @@ def all_reduce_sum(tensor: Tensor) -> Tensor:
     return total
 
 
+def any_rank(holds: bool, device: torch.device) -> bool:
+    """Say whether something holds on any rank; all ranks get the same answer."""
+    return holds if world_size() == 1 else bool(all_reduce_sum(torch.tensor(int(holds), device=device)) > 0)
+
+
+@torch.no_grad()
+def average_(tensors: Sequence[Tensor]) -> None:
+    """Set each of `tensors`, of one dtype, to its mean over all ranks, in one collective."""
+    if world_size() == 1 or not tensors:
+        return
+    means = all_reduce_sum(torch.cat([tensor.flatten() for tensor in tensors])) / world_size()
+    for tensor, mean in zip(tensors, means.split([tensor.numel() for tensor in tensors]), strict=True):
+        tensor.copy_(mean.view_as(tensor))
+
+
 @torch.no_grad()
 def gather(tensor: Tensor) -> Tensor:
     """Return the `tensor` [B, ...] of every rank as [world * B, ...] in rank order, without gradient.
@@ -52,6 +69,22 @@ def gather_with_grad(tensor: Tensor) -> Tensor:
         return tensor
     gathered: Tensor = _Gather.apply(tensor)
     return gathered
+
+
+def random_states(device: torch.device) -> dict[str, Tensor]:
+    """Return the states uint8 [world, bytes] of PyTorch's generators on all ranks: the CPU's and that of a GPU."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return {name: gather(state.to(device).unsqueeze(0)).cpu() for name, state in states.items()}
+
+
+def set_random_state(states: dict[str, Tensor], device: torch.device) -> None:
+    """Go on from this rank's row of `random_states`; more ranks than were saved share rows, as a new run's do."""
+    own = {name: rows[rank() % len(rows)] for name, rows in states.items()}
+    torch.set_rng_state(own["cpu"])
+    if device.type == "cuda" and "cuda" in own:
+        torch.cuda.set_rng_state(own["cuda"], device)
 
 
 class _Gather(torch.autograd.Function):

@@ -3,6 +3,7 @@
 import csv
 import logging
 import os
+import secrets
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from fer_ssl.errors import ConfigError
+from fer_ssl.files import whole
 
 Row = dict[str, float | int | str]
 
@@ -41,6 +43,10 @@ class HistoryLogger(Logger):
     def version(self) -> int:
         return 0
 
+    def go_on_from(self, step: int) -> None:
+        """Forget what an earlier life of the run logged after `step`."""
+        self.rows = {known: row for known, row in self.rows.items() if known <= step}
+
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         at = step or 0
@@ -56,12 +62,10 @@ class HistoryLogger(Logger):
     def save(self) -> None:
         """Rewrite the file whole, so that a kill never leaves half a row."""
         columns = list(dict.fromkeys(name for row in self.rows.values() for name in row))
-        partial = self.path.with_suffix(".partial")
-        with partial.open("w", newline="") as file:
+        with whole(self.path) as partial, partial.open("w", newline="") as file:
             writer = csv.DictWriter(file, columns or ["step"])
             writer.writeheader()
             writer.writerows(self.rows[step] for step in sorted(self.rows))
-        partial.replace(self.path)
 
     def tail_means(self, columns: Sequence[str], share: float) -> dict[str, float | None]:
         """Return the mean of each column over the last `share` of the steps, None where it was never logged."""
@@ -79,12 +83,53 @@ def tensorboard(run_dir: str) -> Logger:
         raise ConfigError("logger=tensorboard needs an extra: pip install 'fer-ssl[tensorboard]'") from None
 
 
-def wandb(run_dir: str, project: str = "fer_ssl", mode: str | None = None, name: str | None = None) -> Logger:
-    """Return a W&B logger: offline unless a key is set or `mode` says otherwise, and never a prompt."""
+def wandb(
+    run_dir: str,
+    project: str = "fer_ssl",
+    mode: str | None = None,
+    name: str | None = None,
+    ckpt_path: str | None = None,
+    timeout: float = 120.0,
+) -> Logger:
+    """Return a W&B logger: offline unless a key is set or `mode` says otherwise, and never a prompt.
+
+    A run that resumes from a `ckpt_path` continues the W&B run of its directory. The server gets `timeout` seconds to
+    answer at the start and to take what is left at the end. Raises ConfigError where it cannot be used.
+    """
     chosen = mode or os.environ.get("WANDB_MODE") or ("online" if os.environ.get("WANDB_API_KEY") else "offline")
     logging.getLogger("wandb").setLevel(logging.ERROR)
     os.environ["WANDB_SILENT"] = "true"
-    return WandbLogger(project=project, name=name, save_dir=run_dir, mode=chosen, log_model=False, save_code=False)
+    import wandb as weights_and_biases
+
+    logger = WandbLogger(
+        project=project,
+        name=name,
+        save_dir=run_dir,
+        mode=chosen,
+        id=_wandb_run(Path(run_dir) / "wandb" / "run_id", resumes=ckpt_path is not None),
+        settings=weights_and_biases.Settings(init_timeout=timeout, finish_timeout=timeout),
+        log_model=False,
+        save_code=False,
+    )
+    try:
+        _ = logger.experiment  # now, not in the middle of start-up
+    except weights_and_biases.Error as error:
+        raise ConfigError(
+            f"W&B cannot be reached or refuses ({str(error).partition(chr(10))[0]}); check WANDB_API_KEY and "
+            "WANDB_BASE_URL, or set logger.wandb.mode=offline and upload later with `wandb sync`"
+        ) from None
+    return logger
+
+
+@rank_zero_only
+def _wandb_run(place: Path, resumes: bool) -> str:
+    """Return the id of the W&B run that a run directory continues, or a new one, which it keeps."""
+    if resumes and place.exists():
+        return place.read_text()
+    name = secrets.token_hex(4)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(name)
+    return name
 
 
 def close_loggers(loggers: list[Logger], status: str) -> None:

@@ -1,6 +1,6 @@
 """The one LightningModule: a training step told as a story, made of the parts it is given."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -12,33 +12,44 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.profiler import record_function
 
+from fer_ssl import dist
 from fer_ssl.data.module import FaceData
+from fer_ssl.dist import random_states, set_random_state
+from fer_ssl.errors import ConfigError
+from fer_ssl.method.functional import one_hot
 from fer_ssl.method.losses import Term
+from fer_ssl.method.memory import Forgetful, Memory
+from fer_ssl.method.mix import require_reading
 from fer_ssl.method.teacher import Teacher
 from fer_ssl.method.thresholds import Threshold
 from fer_ssl.metrics import ExpressionMetrics
 from fer_ssl.metrics.tally import Tally
 from fer_ssl.nn.model import FaceModel
+from fer_ssl.nn.sync_norm import synchronize_norms
 from fer_ssl.optim import build_optimizer
 from fer_ssl.types import Batch, EvalBatch, LabeledView, LabelSpace, Output, Step
-from fer_ssl.views.draw import Views
+from fer_ssl.views.draw import Views, view_generator
 
 Outputs = dict[str, Output]
+ORDER = ("weak", "weak2", "labeled", "strong", "strong2", "rotated")  # of the student's views in its pass
 
 
 class SemiSupervised(LightningModule):
     """A student learns from labels and from what its teacher says of unlabeled faces.
 
     `one_pass` runs the student once over all its views; otherwise each view is a pass with batch statistics of its
-    own, in the order weak, weak2, labeled, strong (Ada-CM's).
+    own, in the order weak, weak2, labeled, strong (Ada-CM's). `sync_batchnorm` takes batch statistics over all ranks;
+    otherwise each has its own, and only the running ones are averaged.
     """
 
     def __init__(
         self,
         model: FaceModel,
         teacher: Callable[[nn.Module], Teacher],
+        memory: Forgetful | Memory,
         target: nn.Module,
         threshold: Threshold,
+        mixer: nn.Module,
         terms: Mapping[str, Term],
         views: Views,
         optimizer: Callable[..., Optimizer],
@@ -49,6 +60,7 @@ class SemiSupervised(LightningModule):
         seed: int,
         config: dict[str, Any],
         one_pass: bool = True,
+        sync_batchnorm: bool = True,
     ) -> None:
         super().__init__()
         # DistributedDataParallel waits for every parameter that may get a gradient
@@ -58,28 +70,49 @@ class SemiSupervised(LightningModule):
         )
         self.model = model
         self.teacher = teacher(model)
+        self.memory = memory
         self.target = target
         self.threshold = threshold
+        self.mixer = mixer
         self.terms = nn.ModuleDict(dict(terms))
         self.views = views
         self.optimizer, self.schedule, self.weight_decay = optimizer, schedule, weight_decay
         self.space, self.seed, self.one_pass, self.epoch_steps = space, seed, one_pass, epoch_steps
         self.student_views = frozenset[str]().union(*(term.student_views for term in terms.values()))
+        self.mixed_views = frozenset[str]().union(*(term.mixed_views for term in terms.values()))
+        require_reading(mixer, [name for name, term in terms.items() if term.mixed_views])
         self.asks_teacher = any(term.uses_pseudo_labels for term in terms.values())
         own_views = frozenset(self.teacher.views if self.asks_teacher else ())
+        if self.asks_teacher:
+            own_views |= memory.views | ({"labeled"} if threshold.needs_labeled == "teacher" else frozenset())
         self.teacher_views = own_views.union(*(term.teacher_views for term in terms.values()))
-        self.learns_labels = "labeled" in self.student_views
+        shares = self.teacher.shares_student_pass
+        self.shared_views = self.teacher_views & self.student_views if shares else frozenset[str]()
+        self.learns_labels = "labeled" in self.student_views | self.mixed_views
+        if self.asks_teacher and threshold.needs_labeled == "student" and "labeled" not in self.student_views:
+            raise ConfigError(
+                "the threshold reads what the student says of labeled faces, which no loss term shows it; "
+                "set threshold.source=teacher, or add supervised to loss"
+            )
+        self.sync_batchnorm = sync_batchnorm
         self.config = config
-        self._rng: Tensor | None = None
+        self._rng: dict[str, Tensor] | None = None
         self.tally = Tally(tuple(terms), space.classes)
         self.metrics = ExpressionMetrics(len(space))
+
+    def configure_model(self) -> None:
+        if self.sync_batchnorm and self.trainer.world_size > 1:
+            synchronize_norms(self.model, self.trainer.strategy.root_device)
 
     @record_function("loss")
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images = self.draw_views(batch)
-        student = self.run_student(images)
-        step = self.pseudo_label(batch, images, student)
-        losses = [term.weight * term(step) for term in self.terms.values()]
+        teacher = self.run_teacher(images)  # first: what it needs is free again when the student keeps its activations
+        student = self.run_student(chosen(images, self.student_views))
+        step = self.pseudo_label(batch, student, teacher)
+        if self.mixed_views:
+            step = self.mix(chosen(images, self.mixed_views), step, batch.position)
+        losses = [term.weighted(step) for term in self.terms.values()]  # type: ignore[operator]
         total = torch.stack(losses).sum()
         self.tally.add(torch.stack([total, *losses]).detach(), step, batch.truth)
         return total
@@ -88,41 +121,49 @@ class SemiSupervised(LightningModule):
     def draw_views(self, batch: Batch) -> dict[str, Tensor]:
         """Return the images [B, channels, H, W] of every view that a part asks for."""
         sources = {"labeled": batch.labeled} | ({} if batch.unlabeled is None else {"unlabeled": batch.unlabeled})
-        names = self.student_views | self.teacher_views
+        names = self.student_views | self.teacher_views | self.mixed_views
         return self.views.draw(sources, names, (self.seed, batch.position), self.global_rank, self.trainer.world_size)
 
     @record_function("student")
     def run_student(self, images: Mapping[str, Tensor]) -> Outputs:
         """Return the student's outputs with gradient, by view."""
-        names = [name for name in ("weak", "weak2", "labeled", "strong") if name in self.student_views]
         if self.one_pass:
-            return forward_views(self.model, {name: images[name] for name in names})
-        return {name: self.model(images[name]) for name in names}
+            return forward_views(self.model, images)
+        return {name: self.model(view) for name, view in images.items()}
 
     @record_function("pseudo-label")
-    def pseudo_label(self, batch: Batch, images: Mapping[str, Tensor], student: Outputs) -> Step:
+    def pseudo_label(self, batch: Batch, student: Outputs, teacher: Outputs) -> Step:
         """Return the step: what the teacher says of the unlabeled faces and which of it is trusted."""
-        teacher = self.run_teacher(images, student)
+        teacher = teacher | {name: detached(student[name]) for name in self.shared_views}
         known = Step(student, teacher, batch.labels, batch.soft_labels, None, None, None, None, self.global_step)
         known = replace(known, identities=batch.identities)
         if not self.asks_teacher:
             return known
         probs = torch.stack([as_probs(teacher[name]) for name in self.teacher.views]).mean(0)
+        seen = teacher[self.teacher.views[0]]
+        probs, recalled = self.memory(probs, seen, teacher.get("labeled"), batch.labels)
         witness = {"teacher": teacher, "student": student}.get(self.threshold.needs_labeled or "")
         labeled = None if witness is None else LabeledView(as_probs(witness["labeled"]), batch.labels)
         gate = self.threshold(probs, labeled, batch.pool_rows)
         pseudo_labels, targets = self.target(self.threshold.align(probs))
-        return replace(known, probs=probs, pseudo_labels=pseudo_labels, targets=targets, gate=gate)
+        known = replace(known, probs=probs, recalled=recalled)
+        return replace(known, pseudo_labels=pseudo_labels, targets=targets, gate=gate)
+
+    @record_function("mix")
+    def mix(self, images: Mapping[str, Tensor], step: Step, position: int) -> Step:
+        """Return the step with the student's outputs on mixed faces of all `images`, and their targets."""
+        taught = {"labeled": one_hot(step.labels, len(self.space))}
+        targets = {name: taught.get(name, step.targets) for name in images}
+        mixed = self.mixer(images, targets, view_generator("mix", self.seed, position).initial_seed())
+        outputs = {f"mixed_{name}": output for name, output in self.run_student(mixed.images).items()}
+        return replace(step, student={**step.student, **outputs}, mixed=mixed.targets)
 
     @record_function("teacher")
     @torch.no_grad()
-    def run_teacher(self, images: Mapping[str, Tensor], student: Outputs) -> Outputs:
-        """Return the outputs that pseudo-labels come from, by view, without gradient."""
-        witness = self.asks_teacher and self.threshold.needs_labeled == "teacher"
-        names = self.teacher_views | ({"labeled"} if witness else set())
-        seen = {name: detached(student[name]) for name in names & student.keys() if self.teacher.shares_student_pass}
-        unseen = {name: images[name] for name in sorted(names - seen.keys())}
-        return seen | forward_views(partial(self.teacher, self.model), unseen)
+    def run_teacher(self, images: Mapping[str, Tensor]) -> Outputs:
+        """Return what the teacher says of its views, without gradient, less those it reads from the student's pass."""
+        own = {name: images[name] for name in sorted(self.teacher_views - self.shared_views)}
+        return forward_views(partial(self.teacher, self.model), own)
 
     @record_function("backward")
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
@@ -132,6 +173,8 @@ class SemiSupervised(LightningModule):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         # Not on_train_batch_end: callbacks run before the module there, so a checkpoint would hold a stale teacher.
         super().optimizer_step(*args, **kwargs)
+        if not self.sync_batchnorm:
+            dist.average_([buffer for buffer in self.model.buffers() if buffer.is_floating_point()])
         with record_function("average"):
             self.teacher.update(self.model)
         if self.asks_teacher and (self.global_step + 1) % self.epoch_steps == 0:
@@ -173,15 +216,20 @@ class SemiSupervised(LightningModule):
         checkpoint["config"] = self.config
         checkpoint["classes"] = list(self.space.classes)
         checkpoint["learns_labels"] = self.learns_labels
-        checkpoint["rng"] = torch.get_rng_state()
+        checkpoint["rng"] = random_states(self.device)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._rng = checkpoint["rng"]
 
     def on_train_start(self) -> None:
         if self._rng is not None:
-            torch.set_rng_state(self._rng)
+            set_random_state(self._rng, self.device)
         self.model.train()
+
+
+def chosen(images: Mapping[str, Tensor], names: Collection[str]) -> dict[str, Tensor]:
+    """Return those `images` that `names` lists, in the order of a student's pass."""
+    return {name: images[name] for name in ORDER if name in names}
 
 
 def forward_views(network: Callable[[Tensor], Output], images: Mapping[str, Tensor]) -> Outputs:

@@ -1,4 +1,4 @@
-"""Write what runs tell: a page into each run directory, or with --table one table over many runs."""
+"""Write what runs tell: a page into each run directory, page and tables into a sweep's, or with --table one table."""
 
 import argparse
 import sys
@@ -11,18 +11,30 @@ from fer_ssl.errors import FerError
 def main(arguments: Sequence[str] | None = None) -> list[Path]:
     """Write the reports or the table and return their paths; raise FerError for a directory that is no run."""
     parser = argparse.ArgumentParser(prog="python -m fer_ssl.report", description=__doc__)
-    parser.add_argument(
-        "runs", nargs="+", type=Path, metavar="RUN_DIR", help="a run; with --table also a folder of runs"
-    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN_DIR", help="a run, or a folder of runs")
     parser.add_argument("--table", type=Path, metavar="FILE", help="Markdown file to write, such as docs/results.md")
+    parser.add_argument("--baseline", metavar="NAME", help="experiment that a sweep's others are compared with")
     options = parser.parse_args(arguments)
     if options.table:
         from fer_ssl.reports.table import write_table
 
         return [write_table(options.runs, options.table)]
     from fer_ssl.reports.page import write_report
+    from fer_ssl.reports.sweep_page import write_sweep
 
-    return [write_report(run) for run in options.runs]
+    written: list[Path] = []
+    for folder in options.runs:
+        written += write_sweep(folder, options.baseline) if _holds_runs(folder) else [write_report(folder)]
+    return written
+
+
+def _holds_runs(folder: Path) -> bool:
+    """Say whether a folder is no run itself but has runs below it, or the journal of jobs that were to be runs."""
+    if (folder / "config.yaml").is_file():
+        return False
+    return (folder / "jobs.jsonl").is_file() or any(
+        path.parent.name != ".hydra" for path in folder.rglob("config.yaml")
+    )
 
 
 if __name__ == "__main__":

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from PIL import Image
 from torch import Tensor
 
 from fer_ssl import __version__
+from fer_ssl.data.manifest import write_table
 from fer_ssl.data.module import FaceData
+from fer_ssl.files import whole
 from fer_ssl.module import SemiSupervised, as_probs
 from fer_ssl.scoring import Scored
 from fer_ssl.types import Faces
@@ -28,9 +29,8 @@ PREVIEWED = 6  # faces in the picture of the views
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write `content` whole or not at all."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=2, allow_nan=True) + "\n")
-    partial.replace(path)
+    with whole(path) as partial:
+        partial.write_text(json.dumps(content, indent=2, allow_nan=True) + "\n")
 
 
 def write_predictions(path: Path, scored: Mapping[str, Scored], faces: Mapping[str, Faces], classes: list[str]) -> None:
@@ -46,7 +46,7 @@ def write_predictions(path: Path, scored: Mapping[str, Scored], faces: Mapping[s
         columns |= {f"prob_{name}": result.probs[:, label].numpy() for label, name in enumerate(classes)}
         tables.append(pa.table(columns))
     if tables:
-        pq.write_table(pa.concat_tables(tables), path, compression="zstd")
+        write_table(path, pa.concat_tables(tables))
 
 
 @torch.inference_mode()
@@ -54,7 +54,7 @@ def write_pseudo_labels(path: Path, module: SemiSupervised, pool: Faces) -> None
     """Write what the final teacher says of `SAMPLES` faces spread over the pool, with the faces themselves."""
     rows = torch.linspace(0, len(pool) - 1, min(SAMPLES, len(pool))).long().unique()
     images = pool.images.read(rows)
-    probs = as_probs(module.teacher.average.eval()(images.to(module.device))).cpu()
+    probs = module.threshold.align(as_probs(module.teacher.average.eval()(images.to(module.device)))).cpu()
     confidence, pseudo_labels = probs.max(1)
     keep = (confidence >= module.tally.tau.cpu()[pseudo_labels]).float()
     columns = {
@@ -65,7 +65,7 @@ def write_pseudo_labels(path: Path, module: SemiSupervised, pool: Faces) -> None
         "truth": pool.labels[rows].numpy(),
         "image": [as_png(image) for image in images],
     }
-    pq.write_table(pa.table(columns), path, compression="zstd")
+    write_table(path, pa.table(columns))
 
 
 def as_png(image: Tensor) -> bytes:
@@ -81,7 +81,9 @@ def write_view_preview(path: Path, module: SemiSupervised, data: FaceData) -> No
     faces = data.labeled if data.pool is None else data.pool
     rows = torch.linspace(0, len(faces) - 1, PREVIEWED).long()
     views = module.views
-    preview(faces.images.read(rows), views.weak, views.strong, view_generator("preview", 0, 0)).save(path)
+    picture = preview(faces.images.read(rows), views.weak, views.strong, view_generator("preview", 0, 0))
+    with whole(path) as partial:
+        picture.save(partial, "PNG")
 
 
 def environment() -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """One training run from configuration to report."""
 
 import logging
+import signal
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,11 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig
 
 from fer_ssl.build import build_data, build_decoder, build_model, build_module, build_trainer, make
+from fer_ssl.callbacks.checkpoint import LastCheckpoint
 from fer_ssl.callbacks.telemetry import Telemetry
 from fer_ssl.check import check
 from fer_ssl.checkpoints import (
+    Checkpoint,
     changed_settings,
     checkpoint_path,
     load_average,
@@ -27,10 +31,13 @@ from fer_ssl.claim import claimed, finished
 from fer_ssl.compiling import compile_parts
 from fer_ssl.data.loader import EvalLoader
 from fer_ssl.data.module import FaceData
-from fer_ssl.errors import ConfigError
+from fer_ssl.devices import check_devices
+from fer_ssl.errors import ConfigError, WorkerError
+from fer_ssl.jobs.pool import REQUEUE
 from fer_ssl.loggers import HistoryLogger, close_loggers
 from fer_ssl.metrics import Scores
 from fer_ssl.module import SemiSupervised
+from fer_ssl.ranks import together
 from fer_ssl.reports import write_report
 from fer_ssl.results import (
     environment,
@@ -40,10 +47,11 @@ from fer_ssl.results import (
     write_view_preview,
 )
 from fer_ssl.scoring import Scored, fit_class_means, score
+from fer_ssl.trust import require_trusted
 
 log = logging.getLogger(__name__)
 
-REQUEUE = 75  # the exit status that asks a scheduler to start the job again (EX_TEMPFAIL of sysexits.h)
+SCORED = ("test", "val")
 LAST_SHARE = 0.1  # of training, over which the pseudo-label figures of metrics.json are averaged
 
 
@@ -53,6 +61,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     A run that the scheduler asks to leave (SIGTERM, SIGUSR1) saves itself and exits with status REQUEUE.
     """
     check(cfg)
+    check_devices(cfg)
     run_dir = Path(cfg.run_dir)
     done = finished(run_dir, cfg) if cfg.ckpt_path == "auto" else None
     if done is not None:
@@ -69,9 +78,10 @@ def _train(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
     _quieten()
     data = build_data(cfg)
     data.setup()
+    _require_splits(cfg.score, data)
     _write_data(run_dir, data)
     pool_size = 0 if data.pool is None else len(data.pool)
-    module = build_module(cfg, data.space, pool_size, data.people, fresh=resume_from is None)
+    module = build_module(cfg, data.space, pool_size, data.people, data.class_counts, fresh=resume_from is None)
     if resume_from is not None:
         _require_fit(resume_from, module)
     if cfg.compile is not None:
@@ -79,17 +89,37 @@ def _train(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
     trainer = build_trainer(cfg, run_dir)
     status = "failed"
     try:
-        trainer.fit(module, data, ckpt_path=resume_from, weights_only=True)
-        if trainer.interrupted:
-            raise KeyboardInterrupt
-        results = _finish(trainer, module, data, run_dir)
+        with together(run_dir, trainer.global_rank, trainer.world_size):
+            _fit(trainer, module, data, resume_from)
+            results = _finish(trainer, module, data, run_dir, cfg.score or SCORED)
         status = "success"
-    except SIGTERMException:
-        log.warning("stopped by a signal and saved at step %d; go on with ckpt_path=auto", trainer.global_step)
-        raise SystemExit(REQUEUE) from None
     finally:
         close_loggers(trainer.loggers, status)
     return results
+
+
+def _fit(trainer: Trainer, module: SemiSupervised, data: FaceData, resume_from: Path | None) -> None:
+    """Train; leave by SystemExit where a signal asked for it, and by KeyboardInterrupt after Ctrl-C."""
+    try:
+        trainer.fit(module, data, ckpt_path=resume_from, weights_only=True)
+    except SIGTERMException:
+        log.warning("left at step %d, which is saved; go on with ckpt_path=auto", trainer.global_step)
+        asked = next(callback for callback in trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint))
+        if asked.leaving.asked_by == signal.SIGINT:
+            raise KeyboardInterrupt from None
+        raise SystemExit(REQUEUE) from None
+    except RuntimeError as error:
+        if "DataLoader worker (pid" not in str(error):
+            raise
+        reason = str(error).partition(chr(10))[0]  # PyTorch raises it wherever the run stands when a worker dies
+        raise WorkerError(
+            f"a process that reads faces died ({reason}); if memory was short set data.workers=1 or 0, and go on with "
+            "ckpt_path=auto"
+        ) from None
+    except SystemExit as error:  # Lightning's way to end on a second Ctrl-C
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
 
 
 def score_checkpoint(cfg: DictConfig) -> dict[str, Any]:
@@ -99,7 +129,7 @@ def score_checkpoint(cfg: DictConfig) -> dict[str, Any]:
         raise ConfigError("there is no checkpoint to score; set ckpt_path=<run>/checkpoints/last.ckpt")
     path = Path(cfg.ckpt_path)
     checkpoint = read_checkpoint(path)
-    trained = DictConfig(checkpoint["config"])
+    trained = trusted_config(checkpoint, cfg.allow_targets, path)
     source = make(cfg.data.source)
     require_space(checkpoint, source.space, path)
     require_classifier(checkpoint, path)
@@ -108,7 +138,7 @@ def score_checkpoint(cfg: DictConfig) -> dict[str, Any]:
         raise ConfigError(f"data={cfg.data.name} has no {cfg.split} split; set split=train, val or test")
     model = build_model(trained, len(source.space))
     load_average(model, checkpoint)
-    scored = score(model.to(_device(cfg.accelerator)), EvalLoader(faces, cfg.data.batch_eval), len(source.space))
+    scored = score(model.to(chosen_device(cfg.accelerator)), EvalLoader(faces, cfg.data.batch_eval), len(source.space))
     classes = list(source.space.classes)
     results = {cfg.split: scored.scores.to_dict(classes), "classes": classes, "environment": environment()}
     write_json(run_dir / "metrics.json", results)
@@ -117,14 +147,28 @@ def score_checkpoint(cfg: DictConfig) -> dict[str, Any]:
     return results
 
 
+def trusted_config(checkpoint: Checkpoint, allow_targets: list[str], path: Path) -> DictConfig:
+    """Return a checkpoint's configuration; raise ConfigError where its network is of modules nobody trusts."""
+    config = checkpoint["config"]
+    require_trusted({part: config[part] for part in ("backbone", "head")}, allow_targets, path)
+    return DictConfig(config)
+
+
 def headline(scores: Scores) -> str:
     """Return the main figures of a split on one line, in percent."""
     names = ("macro_f1", "accuracy", "balanced_accuracy")
     return "  ".join(f"{name} {100 * getattr(scores, name):.2f}" for name in names)
 
 
-def _device(accelerator: str) -> str:
+def chosen_device(accelerator: str) -> str:
+    """Return the device on which a checkpoint is asked, by the name of an accelerator."""
     return "cuda" if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available() else "cpu"
+
+
+def _require_splits(asked: Sequence[str] | None, data: FaceData) -> None:
+    absent = sorted(set(asked or ()) - (set(SCORED) & set(data.roles())))
+    if absent:
+        raise ConfigError(f"there is no {absent[0]} split to score; set data.val_fraction=0.1, or score=null")
 
 
 def _require_fit(path: Path, module: SemiSupervised) -> None:
@@ -135,12 +179,14 @@ def _require_fit(path: Path, module: SemiSupervised) -> None:
         log.warning("the run resumes with another setting than it began with: %s", change)
 
 
-def _finish(trainer: Trainer, module: SemiSupervised, data: FaceData, run_dir: Path) -> dict[str, Any]:
+def _finish(
+    trainer: Trainer, module: SemiSupervised, data: FaceData, run_dir: Path, splits: Sequence[str]
+) -> dict[str, Any]:
     if not module.learns_labels:
         log.info("no label was learned: the classifier becomes the nearest class mean of the labeled faces")
         fit_class_means(module.teacher.average, data.eval_loader(data.labeled), len(data.space))
     module.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU by now
-    scored = _score_splits(module, data)
+    scored = _score_splits(module, data, splits)
     results = summarise(trainer, data, scored)
     for split, result in scored.items():
         log.info("%s: %s", split, headline(result.scores))
@@ -149,22 +195,20 @@ def _finish(trainer: Trainer, module: SemiSupervised, data: FaceData, run_dir: P
             final = {f"{split}/{k}": v for split in scored for k, v in results[split].items() if isinstance(v, float)}
             logger.log_metrics(final, step=trainer.global_step)
         _write_data(run_dir, data)  # again: streamed faces are found unreadable while training
-        write_json(run_dir / "metrics.json", results)
         write_predictions(run_dir / "predictions.parquet", scored, data.roles(), list(data.space.classes))
         write_view_preview(run_dir / "views.png", module, data)
         if data.pool is not None and module.asks_teacher:
             write_pseudo_labels(run_dir / "pseudo_labels.parquet", module, data.pool)
+        write_json(run_dir / "metrics.json", results)  # after all it stands for: with the report the run is finished
         write_report(run_dir)
     return results
 
 
-def _score_splits(module: SemiSupervised, data: FaceData) -> dict[str, Scored]:
+def _score_splits(module: SemiSupervised, data: FaceData, splits: Sequence[str]) -> dict[str, Scored]:
     roles = data.roles()
     average = module.teacher.average
     return {
-        split: score(average, data.eval_loader(roles[split]), len(data.space))
-        for split in ("test", "val")
-        if split in roles
+        split: score(average, data.eval_loader(roles[split]), len(data.space)) for split in splits if split in roles
     }
 
 
@@ -196,5 +240,8 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", message=".*dataloader is not resumable.*")  # FaceData saves its position
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of a deprecated name
     warnings.filterwarnings("ignore", message=".*Total length of .* is zero.*")  # a run without validation faces
+    warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # scores are of all ranks already
+    warnings.filterwarnings("ignore", message=".*broadcast_buffers.*")  # its new name is younger than torch 2.7
+    logging.getLogger("lightning.fabric.utilities.distributed").setLevel(logging.WARNING)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     torch.set_float32_matmul_precision("high")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from fer_ssl.data.loader import EvalLoader
 from fer_ssl.dist import all_reduce_sum
 from fer_ssl.metrics import ExpressionMetrics, Scores
-from fer_ssl.types import EvalBatch
+from fer_ssl.types import EvalBatch, LabeledView
 
 
 class Scored(NamedTuple):
@@ -21,8 +21,8 @@ class Scored(NamedTuple):
 
 
 @torch.inference_mode()
-def score(model: nn.Module, loader: EvalLoader, classes: int) -> Scored:
-    """Score `model` on every face of the loader's split once, in float32 and eval mode."""
+def predict(model: nn.Module, loader: EvalLoader) -> LabeledView:
+    """Return what `model` says of every face of the loader's split over all ranks, in eval mode and row order."""
     device = next(model.parameters()).device
     model.to(device).eval()
     rows, labels, probs = [], [], []
@@ -32,10 +32,15 @@ def score(model: nn.Module, loader: EvalLoader, classes: int) -> Scored:
         rows.append(batch.rows)
     gathered = _over_ranks(torch.cat(rows), torch.cat(labels), torch.cat(probs).cpu())
     order = gathered[0].argsort()
-    all_labels, all_probs = gathered[1][order], gathered[2][order]
-    metrics = ExpressionMetrics(classes)
-    metrics.update(all_probs, all_labels)
-    return Scored(all_probs, all_labels, metrics.compute())
+    return LabeledView(gathered[2][order], gathered[1][order])
+
+
+def score(model: nn.Module, loader: EvalLoader, classes: int) -> Scored:
+    """Score `model` on every face of the loader's split once, in float32 and eval mode."""
+    seen = predict(model, loader)
+    metrics = ExpressionMetrics(classes, over_ranks=False)  # every rank has all rows
+    metrics.update(seen.probs, seen.labels)
+    return Scored(seen.probs, seen.labels, metrics.compute())
 
 
 @torch.inference_mode()
@@ -59,7 +64,8 @@ def fit_class_means(model: nn.Module, loader: EvalLoader, classes: int) -> None:
     squares = all_reduce_sum((features - members @ means).square().sum())
     variance = (squares / (counts.sum() * features.shape[1])).clamp(min=torch.finfo(torch.float32).tiny)
     classifier.weight.copy_(means / variance)
-    classifier.bias.copy_(-means.square().sum(1) / (2 * variance))
+    if classifier.bias is not None:  # one that compares directions has none
+        classifier.bias.copy_(-means.square().sum(1) / (2 * variance))
 
 
 def _label_after_pass(model: nn.Module, batch: EvalBatch) -> Tensor:

@@ -7,15 +7,19 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from fer_ssl.cli import verb
+from fer_ssl.cli import check_torchrun, first_rank_speaks, verb
 
-PARTS = ("data", "unlabeled", "sampler", "backbone", "head", "teacher", "target", "threshold")
+PARTS = (
+    "data", "unlabeled", "sampler", "backbone", "head", "teacher", "memory", "target", "threshold", "alignment", "mix",
+)  # fmt: skip
 
 
 def train(cfg: DictConfig) -> dict[str, Any]:
     """Train one configuration and return what it wrote to `metrics.json`."""
     # huge pages for tensors, before torch first allocates: page faults cost up to a fifth of a step on virtual CPUs
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    first_rank_speaks()
+    check_torchrun()
     from fer_ssl.run import run  # torch and Lightning load only when there is something to train
 
     logging.getLogger(__name__).info("parts: %s", describe(cfg))

@@ -1,10 +1,9 @@
 """The values that travel through the house: label spaces, faces, batches, one training step."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -44,21 +43,33 @@ class Images(Protocol):
         ...
 
 
+class Ids(Protocol):
+    """Names, one for each face: an array of strings, or names made on demand."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any, /) -> Any:
+        """Return the name at a row number, or the names at rows int64 [M] as another such sequence."""
+        ...
+
+    def tolist(self) -> list[str]: ...
+
+
 @dataclass(frozen=True)
 class Faces:
     """A set of faces with what is known of each.
 
     `ids` [N] name the faces and are unique within their source; `labels` int64 [N] are UNKNOWN where nobody labeled;
-    `soft_labels` float32 [N, C] are votes as probabilities; `subjects` [N] name the person or video;
-    `sources` [N] name the set that a face of a mixture comes from.
+    `soft_labels` float32 [N, C] are votes as probabilities; `subjects` [N], strings or numbers,
+    name the person or video; `sources` [N] name the set that a face of a mixture comes from.
     """
 
     images: Images
-    ids: NDArray[np.str_]
+    ids: Ids
     labels: Tensor
     soft_labels: Tensor | None = None
-    subjects: NDArray[np.str_] | None = None
-    sources: NDArray[np.str_] | None = None
+    subjects: NDArray[Any] | None = None
+    sources: NDArray[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -124,18 +135,37 @@ class LabeledView(NamedTuple):
 
 
 class Gate(NamedTuple):
-    """What a threshold says of a batch of pseudo-labels: `keep` float [B] in [0, 1], `tau` float [C] in force."""
+    """What a threshold says of a batch of pseudo-labels: `keep` float [B] in [0, 1], `tau` float [C] in force.
+
+    `prior` float [C] is the running mean prediction on unlabeled faces, where alignment keeps one.
+    """
 
     keep: Tensor
     tau: Tensor
+    prior: Tensor | None = None
+
+
+class Recalled(NamedTuple):
+    """What a memory of K faces held before a batch: their `keys` [K, D] and `probs` [K, C], and whether it was `full`.
+
+    `weights` [U, K] say how similar the unlabeled faces are to them, `aligned` [U, C] are predictions on those before
+    the memory smoothed them.
+    """
+
+    keys: Tensor
+    probs: Tensor
+    weights: Tensor
+    aligned: Tensor
+    full: Tensor
 
 
 @dataclass(frozen=True)
 class Step:
     """All that a loss term may look at in one training step.
 
-    `student` maps a view (`labeled`, `strong`, `weak`, `weak2`) to the student's output with gradient; `teacher` maps
-    `weak` and `weak2` to the teacher's output without. `probs` [U, C] are the teacher's, `pseudo_labels` int64 [U] and
+    `student` maps a view (`labeled`, `strong`, `strong2`, `weak`, `weak2`, `rotated`, and `mixed_<view>`) to the
+    student's output with gradient, `mixed` the same view to the targets float [B, C] of its mixed faces; `teacher` maps
+    views to the teacher's output without gradient. `probs` [U, C] are the teacher's, `pseudo_labels` int64 [U] and
     `targets` float [U, C] what the target part made of them; they are None where no term asks for them. `identities`
     int64 [U] number the people, where the pool names them.
     """
@@ -150,3 +180,5 @@ class Step:
     gate: Gate | None
     global_step: int
     identities: Tensor | None = None
+    mixed: Mapping[str, Tensor] = field(default_factory=dict)
+    recalled: Recalled | None = None

@@ -1,6 +1,7 @@
 """Run a test's function on several ranks that talk over the loopback."""
 
 import importlib.util
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,13 +15,18 @@ Work = Callable[[], dict[str, Any]]
 
 
 def run_ranks(work: Work, folder: Path, world: int = 2) -> list[dict[str, Any]]:
-    """Call `work`, a function at the top of a test module, on `world` ranks; return what each of them returned."""
+    """Call `work`, a function at the top of a test module, on `world` ranks; return what each of them returned.
+
+    It is called in `folder`, in processes that Lightning takes for ranks it need not start.
+    """
     source = sys.modules[work.__module__].__file__
     mp.spawn(_rank, args=(world, source, work.__name__, str(folder)), nprocs=world)
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(world)]
 
 
 def _rank(rank: int, world: int, source: str, name: str, folder: str) -> None:
+    os.environ |= {"LOCAL_RANK": str(rank), "WORLD_SIZE": str(world)}
+    os.chdir(folder)
     torch.set_num_threads(1)
     store = dist.FileStore(f"{folder}/store", world)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=world)

@@ -42,7 +42,7 @@ def test_keys_are_parameters_of_their_target(path: Path) -> None:
         assert not unknown, f"{node['_target_']} has no {unknown}"
 
 
-@pytest.mark.parametrize("group", ["threshold", "loss", "target", "teacher"])
+@pytest.mark.parametrize("group", ["threshold", "alignment", "loss", "target", "teacher", "memory", "mix"])
 def test_every_constant_of_the_method_is_a_key(group: str) -> None:
     for path in sorted((CONF / group).glob("*.yaml")):
         choice = f"[{path.stem}]" if group == "loss" else path.stem
@@ -114,9 +114,21 @@ def test_an_unknown_experiment_lists_the_known_ones() -> None:
         (["data=fer2013"], r"data=fer2013 needs the place of its files; set data\.root="),
         (["data=mixed", "+set@data.sets.a=rafdb"], r"set 'a' needs .* set data\.sets\.a\.root="),
         (["unlabeled=shards"], r"unlabeled=shards needs .* set unlabeled\.root="),
+        (["unlabeled=mixed"], r"unlabeled=mixed needs .* set 'unlabeled\.pools=\[\{kind:folder"),
         (["~head"], r"loss=\[supervised, pseudo_label, infonce\] reads .* there is none; set head=linear"),
         (["loss=[identity]", "unlabeled=none"], r"'identity' needs unlabeled faces; set unlabeled=same"),
+        (["loss=[supervised,graph]", "unlabeled=none"], r"'graph' needs unlabeled faces"),
         (["threshold.pool=heldout"], r"set data\.heldout_fraction="),
+        (["alignment=estimated", "alignment.pool=heldout"], r"alignment\.pool=heldout .* set data\.heldout_fraction="),
+        (
+            ["loss=[supervised_class_balanced]"],
+            r"supervised\.balance=0\.9999 .* set sampler=natural",
+        ),
+        (["loss=[abc,plain]"], r"abc makes up for rare classes.* set sampler=natural"),
+        (
+            ["loss=[supervised,pseudo_label,daso]"],
+            r"'daso' does the work of 'pseudo_label'; set loss=\[supervised,daso\]",
+        ),
         (["compile=fast"], r"compile=fast is no mode .* set compile=null or one of default"),
         (["trainer.max_steps=0"], r"trainer\.max_steps=0 trains nothing"),
     ],

@@ -19,6 +19,7 @@ from fer_ssl.types import Batch, LabelSpace
 SPACE = LabelSpace("seven", tuple("abcdefg"))
 POOL = 96
 THRESHOLDS = sorted(path.stem for path in (CONF / "threshold").glob("*.yaml"))
+ALIGNMENTS = sorted(path.stem for path in (CONF / "alignment").glob("*.yaml"))
 OTHERS = ["teacher=student", "teacher=student_train", "target=soft", "one_pass=false", "head=normalized"]
 READS = {"_local_scalar_dense", "nonzero", "masked_select", "unique_dim", "_unique2", "unique_consecutive", "equal"}
 
@@ -56,7 +57,13 @@ def _every_row(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "override", [*(f"+experiment={name}" for name in EXPERIMENTS), *(f"threshold={t}" for t in THRESHOLDS), *OTHERS]
+    "override",
+    [
+        *(f"+experiment={name}" for name in EXPERIMENTS),
+        *(f"threshold={name}" for name in THRESHOLDS),
+        *(f"alignment={name}" for name in ALIGNMENTS),
+        *OTHERS,
+    ],
 )
 def test_a_step_waits_for_nothing(override: str) -> None:
     module = build_module(composed(*TINY, override, "run_dir=."), SPACE, POOL, people=5).train()

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -53,11 +54,24 @@ def test_every_experiment_trains_and_leaves_its_files(name: str, tmp_path: Path)
     test = [row for row in predictions if row["split"] == "test"]
     right = sum(row["label"] == row["prediction"] for row in test) / len(test)
     assert right == pytest.approx(metrics["test"]["accuracy"])
-    assert (tmp_path / "pseudo_labels.parquet").exists() == ("pseudo_label" in composed(f"+experiment={name}").loss)
+    taught = {"pseudo_label", "mixed_unlabeled", "abc", "daso"} & composed(f"+experiment={name}").loss.keys()
+    assert (tmp_path / "pseudo_labels.parquet").exists() == bool(taught)
 
 
 class KilledError(Exception):
     """Stands for the end of the process."""
+
+
+def kill(patch: pytest.MonkeyPatch, at: int) -> None:
+    """Let training end at the batch of that position."""
+    step = SemiSupervised.training_step
+
+    def dying(self: SemiSupervised, batch: Batch, batch_idx: int) -> torch.Tensor:
+        if batch.position == at:
+            raise KilledError
+        return step(self, batch, batch_idx)
+
+    patch.setattr(SemiSupervised, "training_step", dying)
 
 
 @pytest.mark.parametrize("at", [3, 4, 7])
@@ -68,15 +82,8 @@ def test_a_killed_run_resumes_bit_for_bit(at: int, tmp_path: Path, monkeypatch: 
         "threshold.floor=0.1", "threshold.init=0.1", "trainer.log_every_n_steps=3",
     ]  # fmt: skip
     trained(tmp_path / "whole", *options)
-    step = SemiSupervised.training_step
-
-    def dying(self: SemiSupervised, batch: Batch, batch_idx: int) -> torch.Tensor:
-        if batch.position == at:
-            raise KilledError
-        return step(self, batch, batch_idx)
-
     with monkeypatch.context() as patch:
-        patch.setattr(SemiSupervised, "training_step", dying)
+        kill(patch, at)
         with pytest.raises(KilledError):
             trained(tmp_path / "broken", *options)
     torch.manual_seed(12345)
@@ -124,7 +131,7 @@ def test_auto_passes_over_a_broken_checkpoint(tmp_path: Path, caplog: pytest.Log
     content[len(content) // 2] ^= 0xFF
     last.write_bytes(content)
     trained(tmp_path, *options, "ckpt_path=auto")
-    assert "last.ckpt is broken and passed over" in caplog.text
+    assert re.search(r"passed over: checkpoint \S+last\.ckpt cannot be read \(the checksum", caplog.text)
     assert all(torch.equal(value.nan_to_num(), whole[name].nan_to_num()) for name, value in weights(tmp_path).items())
 
 
@@ -184,6 +191,53 @@ def test_a_run_without_labels_resumes_with_the_state_of_its_term(name: str, tmp_
         assert moved.amax(1).min() > 0, "the optimizer sees every center"
 
 
+@pytest.mark.parametrize("options", [["dash"], ["remixmatch"], ["comatch", "memory.size=16"]], ids=lambda each: each[0])
+def test_a_peer_resumes_with_its_state(options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = [f"+experiment={options[0]}", *options[1:], "trainer.max_steps=4", "callback.checkpoint.every_n_steps=1"]
+    trained(tmp_path / "whole", *options)
+    with monkeypatch.context() as patch:
+        kill(patch, 3)
+        with pytest.raises(KilledError):
+            trained(tmp_path / "broken", *options)
+    trained(tmp_path / "broken", *options, "ckpt_path=last")
+    assert_same_state(tmp_path / "whole", tmp_path / "broken")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["+experiment=darp", "alignment.memory=16", "alignment.every=1", "alignment.warmup=1"],
+        ["+experiment=daso", "loss.daso.warmup=0.0"],
+    ],
+    ids=lambda options: options[0],
+)
+def test_parts_against_imbalance_resume_bit_for_bit(options: list[str], tmp_path: Path) -> None:
+    options = [*options, "schedule=constant", "trainer.max_steps=4"]
+    trained(tmp_path / "whole", *options)
+    trained(tmp_path / "broken", *options, "trainer.max_steps=2")
+    trained(tmp_path / "broken", *options, "ckpt_path=last")
+    assert_same_state(tmp_path / "whole", tmp_path / "broken")
+
+
+@pytest.mark.parametrize("name", ["mean_teacher", "pi_model"])
+def test_two_opinions_on_a_face_differ_and_the_term_rises(name: str, tmp_path: Path) -> None:
+    trained(tmp_path, f"+experiment={name}")
+    first, second = (
+        float(row["train/pseudo_label"]) for row in list(csv.DictReader((tmp_path / "history.csv").open()))[:2]
+    )
+    assert first == 0
+    assert second > 0
+
+
+def test_parts_that_lack_what_they_read_name_the_override(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"set threshold\.source=teacher, or add supervised to loss"):
+        trained(tmp_path, "+experiment=mixmatch", "threshold=adamatch")
+    with pytest.raises(ConfigError, match=r"'mixed_labeled' reads mixed faces .* set mix=mixup"):
+        trained(tmp_path, "+experiment=mixmatch", "mix=none")
+    with pytest.raises(ConfigError, match=r"InstanceSimilarity needs a memory .* set memory=labeled"):
+        trained(tmp_path, "+experiment=simmatch", "memory=none")
+
+
 def test_a_checkpoint_without_a_classifier_is_not_scored(tmp_path: Path) -> None:
     trained(tmp_path, "+experiment=pretrain_infonce")
     path = tmp_path / "checkpoints" / "last.ckpt"
@@ -220,6 +274,25 @@ def test_a_heldout_fold_calibrates_the_threshold(tmp_path: Path) -> None:
     assert not torch.equal(state["threshold.tau"], torch.full((7,), 0.8))
     roles = pq.read_table(tmp_path / "manifest.parquet")["role"].to_pylist()
     assert roles.count("heldout") == pytest.approx(0.3 * 70, abs=4)
+
+
+def test_a_heldout_fold_tells_the_confusion_behind_an_estimated_prior(tmp_path: Path) -> None:
+    trained(tmp_path, "alignment=estimated", "alignment.pool=heldout", "data.heldout_fraction=0.3")
+    confusion = weights(tmp_path)["threshold.alignment.pool_prior.confusion"]
+    assert confusion.sum().item() == pytest.approx(0.3 * 70, abs=4)
+
+
+def test_alignment_and_a_threshold_that_aligns_exclude_each_other(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"SoftMatchThreshold aligns predictions by itself; set alignment=none"):
+        trained(tmp_path, "threshold=softmatch", "alignment=uniform")
+
+
+def test_class_frequencies_reach_the_terms(tmp_path: Path) -> None:
+    trained(tmp_path, "+experiment=ldam", "data.heldout_fraction=0.3")
+    rows = pq.read_table(tmp_path / "manifest.parquet").to_pylist()
+    counts = torch.bincount(torch.tensor([row["label"] for row in rows if row["role"] == "labeled"]))
+    assert counts.max() > 2 * counts.min()
+    torch.testing.assert_close(weights(tmp_path)["terms.supervised.margins"], 15 * (counts.min() / counts) ** 0.25)
 
 
 def test_a_diverged_term_is_named_and_the_last_good_checkpoint_kept(

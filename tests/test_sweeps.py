@@ -12,6 +12,7 @@ from running import TINY, composed, trained
 
 from fer_ssl.check import check
 from fer_ssl.cli import CONF
+from fer_ssl.jobs.journal import read_journal
 from fer_ssl.run import run
 
 ABLATIONS = sorted(path.stem for path in (CONF / "ablation").glob("*.yaml"))
@@ -69,12 +70,15 @@ def test_a_finished_run_is_left_as_it_is_and_a_changed_one_is_not(tmp_path: Path
     assert longer["train"]["steps"] == 4
 
 
-def sweep(folder: Path, seeds: str) -> subprocess.CompletedProcess[str]:
+def sweep(folder: Path, seeds: str, *options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "fer_ssl.train", "-m", "+experiment=supervised", "+sweep=seeds", f"seed={seeds}"]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
-    return subprocess.run([*command, *TINY], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [*command, *TINY, *options], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_after_a_failure_and_skips_what_is_done(tmp_path: Path) -> None:
     broken = sweep(tmp_path, "nought,0")
     jobs = tmp_path / "outputs" / "sweeps" / "seeds"
@@ -85,3 +89,15 @@ def test_a_sweep_goes_on_after_a_failure_and_skips_what_is_done(tmp_path: Path) 
     assert again.returncode == 0, again.stderr
     assert again.stdout.count("is finished and left as it is") == 1
     assert (jobs / "supervised_seed1" / "metrics.json").exists()
+
+
+@pytest.mark.slow
+def test_a_job_on_two_devices_runs_once_and_alone(tmp_path: Path) -> None:
+    done = sweep(tmp_path, "0,1", "trainer.devices=2", "++trainer.strategy=ddp", "logger=[csv,wandb]")
+    assert done.returncode == 0, done.stderr
+    jobs = tmp_path / "outputs" / "sweeps" / "seeds"
+    states = {name: entry.state for name, entry in read_journal(jobs / "jobs.jsonl").items()}
+    assert states == {"supervised_seed0": "finished", "supervised_seed1": "finished"}
+    for name in states:
+        assert (jobs / name / "console.log").read_text().count("faces: 70 labeled") <= 2, "one per process"
+        assert len(list((jobs / name / "wandb").glob("offline-run-*"))) == 1

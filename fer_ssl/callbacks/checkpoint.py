@@ -1,78 +1,101 @@
 """The last good states of a run, each written whole or not at all."""
 
-import os
-import signal
-import threading
+from contextlib import nullcontext
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning import LightningModule, Trainer
+from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from fer_ssl import dist
+from fer_ssl.callbacks.signals import Leaving
+from fer_ssl.errors import ConfigError
+from fer_ssl.files import on_disk, partial_of, whole
+
+
+class DirectIO(TorchCheckpointIO):
+    """Write a checkpoint where it is told to; Lightning's own leaves a copy in the temporary folder when killed."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        with Path(path).open("wb") as file:
+            torch.save(checkpoint, file)
+
 
 class LastCheckpoint(Checkpoint):
-    """Keep `last.ckpt` and the one before it, `previous.ckpt`, in `<run dir>/checkpoints`.
+    """Keep the last `keep` states in `<run dir>/checkpoints`: `last.ckpt`, `last-1.ckpt` before it, and so on.
 
-    They are written every `every_n_steps` optimizer steps, at the end, and when the scheduler asks the process to leave
-    by SIGTERM or SIGUSR1. With `best`, `best.ckpt` is the one of the highest validation macro-F1; it is kept for
-    inspection only, results are those of the last.
+    They are written every `every_n_steps` optimizer steps, at the end, and when SIGTERM, SIGUSR1 or Ctrl-C ask the run
+    to leave, which it does at the end of the step, on all ranks at the same one. With `best`, `best.ckpt` is the state
+    of the highest validation macro-F1; it is kept for inspection only, results are those of the last.
     """
 
-    def __init__(self, run_dir: str, every_n_steps: int = 200, best: bool = False) -> None:
+    def __init__(self, run_dir: str, every_n_steps: int = 200, keep: int = 2, best: bool = False) -> None:
+        if keep < 1 or every_n_steps < 1:
+            raise ConfigError(
+                f"callback.checkpoint.every_n_steps={every_n_steps} with keep={keep} leaves nothing to resume from; "
+                "set both to 1 or more"
+            )
         super().__init__()
         self.folder = Path(run_dir) / "checkpoints"
         self.every_n_steps = every_n_steps
+        self.keep = keep
         self.best = best
         self.best_score = -1.0
-        self._saved_at = -1
-        self._handler: Any = None
+        self.leaving = Leaving()
+        self._saved_at = self._stood_at = -1
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._saved_at = trainer.global_step
-        if threading.current_thread() is threading.main_thread():  # no other may listen to signals
-            # Lightning ends a run at the next step boundary, on all ranks, when it hears SIGTERM; to SIGUSR1 it is deaf
-            self._handler = signal.signal(signal.SIGUSR1, lambda *_: signal.raise_signal(signal.SIGTERM))
+        self._saved_at = self._stood_at = trainer.global_step
+        self.leaving.listen()
 
-    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        if trainer.global_step % self.every_n_steps == 0:
-            self.save(trainer)
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        if not _validates_next(trainer):  # a state before a validation would resume without it
+            self._end_step(trainer, pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         score = float(trainer.callback_metrics.get("val/macro_f1", -1.0))
         if self.best and score > self.best_score:
             self.best_score = score
             self._write(trainer, self.folder / "best.ckpt")
+        self._end_step(trainer, pl_module)
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        if isinstance(exception, SIGTERMException):
+    def _end_step(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        stepped = trainer.global_step != self._stood_at  # gradients that still accumulate are in no checkpoint
+        self._stood_at = trainer.global_step
+        leaves = dist.any_rank(self.leaving.asked_by is not None, pl_module.device)
+        if stepped and (leaves or trainer.global_step % self.every_n_steps == 0):
             self.save(trainer)
+        if stepped and leaves:
+            raise SIGTERMException
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.save(trainer)
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if self._handler is not None:
-            signal.signal(signal.SIGUSR1, self._handler)
-
     def save(self, trainer: Trainer) -> None:
-        """Write `last.ckpt` unless it is of this step; the one it replaces becomes `previous.ckpt`."""
-        if trainer.global_step == self._saved_at:
-            return
-        last = self.folder / "last.ckpt"
-        self._write(trainer, last, keep=self.folder / "previous.ckpt")
-        self._saved_at = trainer.global_step
+        """Write `last.ckpt` unless it is of this step; those before it grow older by one."""
+        if trainer.global_step != self._saved_at:
+            self._write(trainer, self.folder / "last.ckpt")
+            self._saved_at = trainer.global_step
 
-    def _write(self, trainer: Trainer, path: Path, keep: Path | None = None) -> None:
+    def _write(self, trainer: Trainer, path: Path) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        trainer.save_checkpoint(partial, weights_only=False)  # False: with optimizer and loop state
-        if trainer.is_global_zero:
-            _flush(partial)
-            if keep is not None and path.exists():
-                path.replace(keep)
-            partial.replace(path)
-            _flush(self.folder)
+        with whole(path) if trainer.is_global_zero else nullcontext(partial_of(path)) as place:
+            trainer.save_checkpoint(place, weights_only=False)  # False: with optimizer and loop state
+            if trainer.is_global_zero:
+                on_disk(place)
+                if path.name == "last.ckpt":
+                    self._age()
+        on_disk(self.folder)
+
+    def _age(self) -> None:
+        places = [self.folder / "last.ckpt", *(self.folder / f"last-{age}.ckpt" for age in range(1, self.keep))]
+        for newer, older in reversed(list(pairwise(places))):
+            if newer.exists():
+                newer.replace(older)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best_score": self.best_score}
@@ -81,10 +104,7 @@ class LastCheckpoint(Checkpoint):
         self.best_score = state_dict["best_score"]
 
 
-def _flush(path: Path) -> None:
-    """Have what was written to a file or folder on the disk before going on."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _validates_next(trainer: Trainer) -> bool:
+    loop = trainer.fit_loop
+    due = loop._data_fetcher is not None and loop.epoch_loop._should_check_val_fx(loop._data_fetcher)
+    return due and bool(trainer.datamodule.val_dataloader())  # type: ignore[attr-defined]

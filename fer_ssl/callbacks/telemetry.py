@@ -7,6 +7,7 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from fer_ssl.callbacks.flops import FlopMeter, device_name
+from fer_ssl.loggers import HistoryLogger
 from fer_ssl.types import Batch
 
 SHOWN = {"train/loss": "loss", "pseudo/keep_rate": "keep", "pseudo/tau_mean": "tau"}
@@ -37,6 +38,9 @@ class Telemetry(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._flushed_at = trainer.global_step
+        for logger in trainer.loggers:
+            if isinstance(logger, HistoryLogger):
+                logger.go_on_from(trainer.global_step)
         self._resume_clock()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,11 +15,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from fer_ssl.errors import ConfigError, DataError
+from fer_ssl.data.jpeg import from_jpeg
+from fer_ssl.errors import ConfigError, DataError, UnreachableError
+from fer_ssl.types import Ids
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")  # Pillow's other readers are never offered untrusted bytes
 MAX_PIXELS = 2**26  # a face of 8192 x 8192; a larger header is a decompression bomb
 LARGE_FILE = 2**14  # bytes
+CHUNK = 64  # faces that are asked for and decoded together
 RESIDENT = ("auto", "cpu", "device", "never")
 
 
@@ -29,6 +32,21 @@ class Encoded(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, row: int, /) -> bytes | NDArray[np.uint8]: ...
+
+
+@runtime_checkable
+class Asked(Protocol):
+    """Faces that cost less when many are asked for at once."""
+
+    def ask(self, rows: list[int], /) -> None:
+        """Fetch the faces at `rows`, which are read next."""
+        ...
+
+
+def ask_ahead(encoded: Encoded, rows: list[int]) -> None:
+    """Tell `encoded` which `rows` are read next, where that helps it."""
+    if rows and isinstance(encoded, Asked):
+        encoded.ask(rows)
 
 
 class Rejects:
@@ -131,6 +149,9 @@ class Decoder:
         """Return what `decode` or `from_array` would, as a NumPy array."""
         if isinstance(stored, np.ndarray):
             return self._fit(Image.fromarray(stored))
+        face = from_jpeg(stored, self.channels, self.image_size)
+        if face is not None:
+            return face
         try:
             with Image.open(io.BytesIO(stored), formats=FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
@@ -174,9 +195,7 @@ def _reason(data: bytes, error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def decode_all(
-    encoded: Encoded, ids: Sequence[str] | NDArray[np.str_], decoder: Decoder, origin: str
-) -> tuple[Tensor, Tensor]:
+def decode_all(encoded: Encoded, ids: Sequence[str] | Ids, decoder: Decoder, origin: str) -> tuple[Tensor, Tensor]:
     """Decode every face once, in order; note the unreadable ones in `decoder.rejects` under `origin` and their `ids`.
 
     Returns pixels uint8 [M, C, S, S] and the rows int64 [M] of `encoded` they came from.
@@ -185,18 +204,21 @@ def decode_all(
     reasons: dict[int, str] = {}
 
     def decode_rows(rows: range) -> None:
+        ask_ahead(encoded, list(rows))
         for row in rows:
             try:
                 pixels[row] = decoder.to_face(encoded[row])
+            except UnreachableError:
+                raise
             except (DataError, OSError) as error:
                 reasons[row] = str(error)
 
+    chunks = [range(start, min(start + CHUNK, len(encoded))) for start in range(0, len(encoded), CHUNK)]
     if _is_large(encoded):
-        chunks = [range(start, min(start + 64, len(encoded))) for start in range(0, len(encoded), 64)]
         with ThreadPoolExecutor() as pool:
             list(pool.map(decode_rows, chunks))
     else:
-        decode_rows(range(len(encoded)))
+        list(map(decode_rows, chunks))
     for row in sorted(reasons):
         decoder.rejects.add(origin, str(ids[row]), reasons[row])
     kept = np.setdiff1d(np.arange(len(encoded)), list(reasons))

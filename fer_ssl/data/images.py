@@ -1,17 +1,20 @@
 """Faces in memory or read on demand: the two kinds of `Images`."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fer_ssl.data.decode import Decoder, Encoded, decode_all
-from fer_ssl.errors import DataError
-from fer_ssl.types import UNKNOWN, Faces, Images
+from fer_ssl.data.decode import Decoder, Encoded, ask_ahead, decode_all
+from fer_ssl.errors import DataError, UnreachableError
+from fer_ssl.types import UNKNOWN, Faces, Ids, Images
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +50,7 @@ class StreamedImages:
     def __init__(
         self,
         encoded: Encoded,
-        ids: NDArray[np.str_],
+        ids: Ids,
         decoder: Decoder,
         origin: str,
         groups: Tensor | None = None,
@@ -57,11 +60,11 @@ class StreamedImages:
         self.ids = ids
         self.decoder = decoder
         self.origin = origin
-        self.groups = torch.zeros(len(encoded), dtype=torch.int64) if groups is None else groups
-        self.rows = torch.arange(len(encoded)) if rows is None else rows
+        self.groups = groups
+        self.rows = rows  # None: all, without an array of millions that counts up
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.encoded) if self.rows is None else len(self.rows)
 
     def read(self, indices: Tensor) -> Tensor:
         """Decode the images at `indices` (int64 [B]) to uint8 [B, C, S, S].
@@ -69,32 +72,42 @@ class StreamedImages:
         Raises DataError when no face of a group can be read.
         """
         faces = np.empty((len(indices), *self.decoder.shape), np.uint8)
-        for slot, index in enumerate(indices.tolist()):
-            faces[slot] = self._read_one(index)
+        rows = self._rows(indices).tolist()
+        ask_ahead(self.encoded, rows)
+        for slot, (index, row) in enumerate(zip(indices.tolist(), rows, strict=True)):
+            faces[slot] = self._read_one(index, row)
         return torch.from_numpy(faces)
 
     def subset(self, indices: Tensor) -> "StreamedImages":
         """Return the images at `indices` (int64 [M]), in that order."""
-        return StreamedImages(self.encoded, self.ids, self.decoder, self.origin, self.groups, self.rows[indices])
+        return StreamedImages(self.encoded, self.ids, self.decoder, self.origin, self.groups, self._rows(indices))
 
-    def _read_one(self, index: int) -> NDArray[np.uint8]:
-        face = self._try_row(int(self.rows[index]))
-        return self._replacement(index) if face is None else face
+    def _rows(self, indices: Tensor) -> Tensor:
+        return indices if self.rows is None else self.rows[indices]
 
-    def _replacement(self, index: int) -> NDArray[np.uint8]:
-        following = torch.cat([self.rows[index + 1 :], self.rows[:index]])
-        group = self.groups[self.rows[index]]
-        for row in following[self.groups[following] == group].tolist():
+    def _read_one(self, index: int, row: int) -> NDArray[np.uint8]:
+        face = self._try_row(row)
+        return self._replacement(index, row) if face is None else face
+
+    def _replacement(self, index: int, failed: int) -> NDArray[np.uint8]:
+        for row in self._following(index, failed):
             face = self._try_row(row)
             if face is not None:
                 return face
-        raise DataError(
-            f"none of the faces that could replace {self.ids[self.rows[index]]} can be read; restore the images"
-        )
+        raise DataError(f"none of the faces that could replace {self.ids[failed]} can be read; restore the images")
+
+    def _following(self, index: int, failed: int) -> Iterator[int]:
+        """Yield the other rows of the group, from `index` on around the set."""
+        for other in chain(range(index + 1, len(self)), range(index)):
+            row = other if self.rows is None else int(self.rows[other])
+            if self.groups is None or self.groups[row] == self.groups[failed]:
+                yield row
 
     def _try_row(self, row: int) -> NDArray[np.uint8] | None:
         try:
             return self.decoder.to_face(self.encoded[row])
+        except UnreachableError:
+            raise
         except (DataError, OSError) as error:
             image_id, rejects = str(self.ids[row]), self.decoder.rejects
             if (self.origin, image_id) not in rejects.reasons:
@@ -106,7 +119,7 @@ class StreamedImages:
 class ImageFiles:
     """The image files `names` [N] below `root`, read one by one."""
 
-    def __init__(self, root: Path, names: NDArray[np.str_]) -> None:
+    def __init__(self, root: Path, names: Ids) -> None:
         self.root = root
         self.names = names
 
@@ -119,22 +132,22 @@ class ImageFiles:
 
 def hold(
     encoded: Encoded,
-    ids: NDArray[np.str_],
+    ids: Ids,
     decoder: Decoder,
     origin: str,
     labels: Tensor | None = None,
     soft_labels: Tensor | None = None,
-    subjects: NDArray[np.str_] | None = None,
+    subjects: NDArray[Any] | None = None,
 ) -> Faces:
     """Return the faces of `encoded`, decoded now where the decoder keeps them in memory and at each read otherwise.
 
     Without `labels` int64 [N] all are UNKNOWN. Faces decoded now that cannot be read are left out; raises DataError
     naming `origin` when they are more than the decoder allows.
     """
-    labels = torch.full((len(encoded),), UNKNOWN) if labels is None else labels
     decoder.rejects.expect(origin, len(encoded))
     images: Images = StreamedImages(encoded, ids, decoder, origin, groups=labels)
-    faces = Faces(images, ids, labels, soft_labels, subjects)
+    known = torch.tensor(UNKNOWN).expand(len(encoded)) if labels is None else labels
+    faces = Faces(images, ids, known, soft_labels, subjects)
     if not decoder.is_resident(len(encoded)):
         return faces
     pixels, kept = decode_all(encoded, ids, decoder, origin)

@@ -1,5 +1,6 @@
 """Batches by position: resident faces are indexed, streamed ones are decoded by workers."""
 
+import math
 import time
 from collections.abc import Iterator
 from itertools import count
@@ -12,22 +13,26 @@ from fer_ssl.data.decode import Rejects
 from fer_ssl.data.images import ResidentImages
 from fer_ssl.data.placing import ahead
 from fer_ssl.data.samplers import Sampler
+from fer_ssl.errors import DataError
 from fer_ssl.types import Batch, EvalBatch, Faces
 
 CPU = torch.device("cpu")
 Read = tuple[Tensor, dict[tuple[str, str], str]]  # images uint8 [B, C, H, W], and what could not be read
 
 
-class _Reader(Dataset[Read]):
+class _Reader(Dataset[Read | DataError]):
     """Reads whole batches, so that a worker decodes without per-sample collation, and tells what it rejected."""
 
     def __init__(self, faces: Faces, rejects: Rejects) -> None:
         self.images = faces.images
         self.rejects = rejects  # the images' own: a worker gets both in one copy
 
-    def __getitem__(self, indices: Tensor) -> Read:
+    def __getitem__(self, indices: Tensor) -> Read | DataError:
         known = len(self.rejects)
-        return self.images.read(indices), self.rejects.since(known)
+        try:
+            return self.images.read(indices), self.rejects.since(known)
+        except DataError as error:
+            return error  # raised in a worker, it would arrive wrapped in a traceback
 
 
 def stream(
@@ -42,13 +47,18 @@ def stream(
         for rows in batches:
             yield rows, faces.images.read(rows)
         return
-    for rows, (images, rejected) in _read(_Reader(faces, rejects), batches, sampler.seed, workers):
+    for rows, read in _read(_Reader(faces, rejects), batches, sampler.seed, workers):
+        if isinstance(read, DataError):
+            raise read
+        images, rejected = read
         if rejected:
             rejects.merge(rejected)
         yield rows, images
 
 
-def _read(reader: _Reader, batches: Iterator[Tensor], seed: int, workers: int) -> Iterator[tuple[Tensor, Read]]:
+def _read(
+    reader: _Reader, batches: Iterator[Tensor], seed: int, workers: int
+) -> Iterator[tuple[Tensor, Read | DataError]]:
     if workers == 0:
         for rows in batches:
             yield rows, reader[rows]
@@ -147,11 +157,15 @@ class TrainLoader:
 
 
 class EvalLoader:
-    """All faces of a split once over all ranks, in blocks; nothing is padded."""
+    """All faces of a split once over all ranks, in at least one block; nothing is padded.
+
+    Every rank has as many blocks, of which some may be empty, so that a sharded model is asked equally often.
+    """
 
     def __init__(self, faces: Faces, batch_size: int, rank: int = 0, world: int = 1) -> None:
         self.faces = faces
-        self.blocks = torch.arange(rank, len(faces), world).split(batch_size)
+        blocks = max(1, math.ceil(len(faces) / (world * batch_size)))
+        self.blocks = torch.arange(rank, len(faces), world).tensor_split(blocks)
 
     def __len__(self) -> int:
         return len(self.blocks)

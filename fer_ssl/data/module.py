@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from inspect import signature
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -12,12 +12,13 @@ from lightning import LightningDataModule
 
 from fer_ssl.data.decode import Decoder
 from fer_ssl.data.identities import number_people
-from fer_ssl.data.joined import join
+from fer_ssl.data.joined import JoinedImages, join
 from fer_ssl.data.leaks import digests, identical_to_any
 from fer_ssl.data.loader import EvalLoader, TrainLoader
 from fer_ssl.data.manifest import manifest_hash, write_manifest
-from fer_ssl.data.placing import Placement
-from fer_ssl.data.samplers import Sampler, ShuffledSampler
+from fer_ssl.data.placing import Placement, in_memory
+from fer_ssl.data.pool_labels import pseudo_labeled
+from fer_ssl.data.samplers import MixedSampler, Sampler, ShuffledSampler, per_rank
 from fer_ssl.data.splits import SplitPlan, SplitRows, divide
 from fer_ssl.errors import ConfigError, DataError
 from fer_ssl.types import Batch, Faces, LabelSpace, Splits
@@ -44,7 +45,9 @@ class FaceData(LightningDataModule):
     """Labeled, validation, test and unlabeled faces of one run.
 
     `batch_labeled` and `batch_unlabeled` count the faces of a step over all ranks. Without a `pool` of its own, a run
-    that asks for `pool_from_source` takes the training faces whose labels it does not use.
+    that asks for `pool_from_source` takes the training faces whose labels it does not use. `leak_check` is `auto` to
+    leave out pools that are streamed, each face of which it would have to read. Faces of the pool that the file
+    `pseudo_labels` keeps are taught like labeled ones.
     """
 
     def __init__(
@@ -60,19 +63,24 @@ class FaceData(LightningDataModule):
         epoch_steps: int,
         seed: int,
         batch_eval: int = 512,
-        leak_check: bool = True,
+        leak_check: bool | Literal["auto"] = True,
         workers: int = 0,
+        pseudo_labels: str | None = None,
     ) -> None:
         super().__init__()
         self.source, self.pool_source, self.pool_from_source = source, pool, pool_from_source
         self.plan, self.sampler = plan, sampler
         self.batch_labeled, self.batch_unlabeled, self.batch_eval = batch_labeled, batch_unlabeled, batch_eval
         self.epoch_steps, self.seed, self.workers = epoch_steps, seed, workers
+        if leak_check not in (True, False, "auto"):
+            raise ConfigError(f"data.leak_check={leak_check} is none of true, false, auto; set data.leak_check=auto")
         self.leak_check = leak_check
+        self.pseudo_labels = None if pseudo_labels is None else Path(pseudo_labels)
         self.decoder = decoder(source.channels)
         self.space = source.space
         self.position = 0
         self.leaked = 0
+        self.pool_checked = False
         self._loaded = False
         self._placement: Placement | None = None
 
@@ -88,6 +96,8 @@ class FaceData(LightningDataModule):
         self.heldout = splits.train.subset(torch.from_numpy(rows.heldout))
         self.val = self._validation(splits, rows)
         self.pool = self._find_pool(splits, splits.train.subset(torch.from_numpy(rows.rest)))
+        self.pseudo = None if self.pseudo_labels is None else pseudo_labeled(self.pseudo_labels, self.pool, self.space)
+        self.taught = self.labeled if self.pseudo is None else join(self.labeled, self.pseudo)
         self.decoder.rejects.check()  # the search for twins has read the streamed faces too
         self.identities = None if self.pool is None else number_people(self.pool.subjects)
         self._loaded = True
@@ -111,13 +121,26 @@ class FaceData(LightningDataModule):
             pool = join(splits.pool, rest) if len(rest) else splits.pool
         else:
             pool = rest if len(rest) else self.labeled
-        pool = pool.subset(torch.from_numpy(np.flatnonzero(self._without_twins(pool, [self.val, self.test]))))
+        pool = self._without_leaks(pool)
         if len(pool) < self.batch_unlabeled:
             raise DataError(
                 f"the pool holds {len(pool)} faces, fewer than one batch; set batch.unlabeled={max(len(pool), 1)} or "
                 "less, point unlabeled.root at a larger pool, or set unlabeled=none loss=[supervised]"
             )
         return pool
+
+    def _without_leaks(self, pool: Faces) -> Faces:
+        self.pool_checked = self.leak_check is True or (self.leak_check == "auto" and in_memory(pool.images))
+        if self.leak_check and not self.pool_checked:
+            log.warning(
+                "the %d streamed faces of the pool are not compared with validation and test faces; "
+                "data.leak_check=true reads each once to do so",
+                len(pool),
+            )
+        if not self.pool_checked:
+            return pool
+        usable = self._without_twins(pool, [self.val, self.test])
+        return pool if usable.all() else pool.subset(torch.from_numpy(np.flatnonzero(usable)))
 
     def _without_twins(self, faces: Faces, held_out: list[Faces | None]) -> np.ndarray[Any, np.dtype[np.bool_]]:
         present = [split for split in held_out if split is not None and len(split)]
@@ -127,25 +150,22 @@ class FaceData(LightningDataModule):
         self.leaked += int(leaked.sum())
         return ~leaked
 
-    def _per_rank(self, batch_size: int, override: str) -> tuple[int, int, int]:
-        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        if batch_size % world:
-            raise ConfigError(
-                f"{override}={batch_size} does not divide over {world} ranks; set {override}="
-                f"{-(-batch_size // world) * world}"
-            )
-        return batch_size // world, rank, world
+    @property
+    def _place(self) -> tuple[int, int]:
+        """This rank and how many there are."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def train_dataloader(self) -> TrainLoader:
-        batch, rank, world = self._per_rank(self.batch_labeled, "batch.labeled")
-        by_set = {"sources": self.labeled.sources} if "sources" in signature(self.sampler).parameters else {}
-        labeled_sampler = self.sampler(self.labeled.labels, batch, rank, world, self.seed, **by_set)
-        pool_sampler = None
+        rank, world = self._place
+        batch = per_rank(self.batch_labeled, world, "batch.labeled")
+        by_set = {"sources": self.taught.sources} if "sources" in signature(self.sampler).parameters else {}
+        labeled_sampler = self.sampler(self.taught.labels, batch, rank, world, self.seed, **by_set)
+        pool_sampler: Sampler | None = None
         if self.pool is not None:
-            batch, rank, world = self._per_rank(self.batch_unlabeled, "batch.unlabeled")
-            pool_sampler = ShuffledSampler(len(self.pool), batch, rank, world, self.seed)
+            batch = per_rank(self.batch_unlabeled, world, "batch.unlabeled")
+            pool_sampler = deal_pool(self.pool, batch, rank, world, self.seed)
         placed = self.placement
-        labeled, pool = placed(self.labeled), None if self.pool is None else placed(self.pool)
+        labeled, pool = placed(self.taught), None if self.pool is None else placed(self.pool)
         loader = TrainLoader(
             labeled,
             labeled_sampler,
@@ -164,10 +184,15 @@ class FaceData(LightningDataModule):
         """How many people the pool names, 0 where it names none."""
         return 0 if self.identities is None else int(self.identities.max()) + 1
 
+    @property
+    def class_counts(self) -> list[int]:
+        """How many faces of each class are taught."""
+        counts: list[int] = torch.bincount(self.taught.labels, minlength=len(self.space)).tolist()
+        return counts
+
     def eval_loader(self, faces: Faces) -> EvalLoader:
         """Return a loader of all `faces`, shared over the ranks without padding."""
-        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return EvalLoader(self.placement(faces), self.batch_eval, rank, world)
+        return EvalLoader(self.placement(faces), self.batch_eval, *self._place)
 
     @property
     def placement(self) -> Placement:
@@ -203,6 +228,7 @@ class FaceData(LightningDataModule):
         """Return the faces by the role they serve in; empty roles are left out."""
         named = {
             "labeled": self.labeled,
+            "pseudo": self.pseudo,
             "heldout": self.heldout,
             "val": self.val,
             "test": self.test,
@@ -225,6 +251,7 @@ class FaceData(LightningDataModule):
             "faces": {role: len(faces) for role, faces in roles.items()},
             "per_class": counts,
             "leaked": self.leaked,
+            "pool_checked": self.pool_checked,
             "rejected": len(self.decoder.rejects),
             "manifest_sha256": manifest_hash(roles),
         }
@@ -234,6 +261,14 @@ class FaceData(LightningDataModule):
         write_manifest(run_dir / "manifest.parquet", self.roles())
         if len(self.decoder.rejects):
             self.decoder.rejects.write_csv(run_dir / "rejected.csv")
+
+
+def deal_pool(pool: Faces, batch_size: int, rank: int, world: int, seed: int) -> Sampler:
+    """Return the sampler of a pool: by weight where its sets have weights, else each face once per pass."""
+    images = pool.images
+    if isinstance(images, JoinedImages) and images.weights is not None:
+        return MixedSampler(images.sizes, images.weights, batch_size, rank, world, seed)
+    return ShuffledSampler(len(pool), batch_size, rank, world, seed)
 
 
 def _no_carving(plan: SplitPlan) -> SplitPlan:

@@ -17,9 +17,16 @@ def decoded(images: Images) -> Tensor | None:
     """Return the pixels uint8 [N, C, H, W] of faces in memory, None where some are read on demand."""
     if isinstance(images, ResidentImages):
         return images.pixels
-    if isinstance(images, JoinedImages) and all(decoded(part) is not None for part in images.parts):
+    if isinstance(images, JoinedImages) and in_memory(images):
         return images.read(torch.arange(len(images)))
     return None
+
+
+def in_memory(images: Images) -> bool:
+    """Say whether no face has to be read from storage."""
+    if isinstance(images, JoinedImages):
+        return all(in_memory(part) for part in images.parts)
+    return isinstance(images, ResidentImages)
 
 
 class Placement:

@@ -8,7 +8,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from fer_ssl.data.permutation import KeyedPermutation
 from fer_ssl.errors import ConfigError
+
+STORED = 2**20  # items
+CYCLE = 2**12  # slots after which the order of a mixture repeats: weights count in parts of it
 
 
 class SamplerState(TypedDict):
@@ -18,15 +22,28 @@ class SamplerState(TypedDict):
     seed: int
 
 
+def per_rank(batch_size: int, world: int, override: str) -> int:
+    """Return each rank's share of a batch; raises ConfigError, naming the `override`, where shares would differ."""
+    if batch_size % world:
+        more = -(-batch_size // world) * world
+        raise ConfigError(f"{override}={batch_size} does not divide over {world} ranks; set {override}={more}")
+    return batch_size // world
+
+
 class Deck:
-    """An endless sequence of passes over `size` items, each pass shuffled by its own key."""
+    """An endless sequence of passes over `size` items, each pass shuffled by its own key.
+
+    More than `STORED` items are shuffled by a permutation that is computed and takes no memory.
+    """
 
     def __init__(self, size: int, key: tuple[int, ...]) -> None:
         self.size = size
         self.key = key
         self._cached: tuple[int, NDArray[np.int64]] | None = None
 
-    def _pass(self, number: int) -> NDArray[np.int64]:
+    def _pass(self, number: int) -> NDArray[np.int64] | KeyedPermutation:
+        if self.size > STORED:
+            return KeyedPermutation(self.size, (*self.key, number))
         if self._cached is None or self._cached[0] != number:
             self._cached = number, np.random.default_rng((*self.key, number)).permutation(self.size)
         return self._cached[1]
@@ -101,6 +118,57 @@ class ShuffledSampler(Sampler):
 
     def global_batch(self, position: int) -> NDArray[np.int64]:
         return self._deck.draw(position * self.global_batch_size, self.global_batch_size)
+
+
+class MixedSampler(Sampler):
+    """Sets that lie behind one another, `sizes` faces each, in batches to which each contributes by its weight.
+
+    Every set is a deck of its own; in any stretch of the batches it holds its share, to within one face or so.
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        weights: Sequence[float],
+        batch_size: int,
+        rank: int = 0,
+        world: int = 1,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(batch_size, rank, world, seed)
+        self.sizes = sizes
+        self.starts = np.cumsum([0, *sizes])
+        self.cycle = interleaved(weights)
+        self.before = np.cumsum(np.eye(len(sizes), dtype=np.int64)[self.cycle], 0)
+        self.before = np.concatenate([np.zeros_like(self.before[:1]), self.before])  # [CYCLE + 1, sets]
+        self._deal()
+
+    def _deal(self) -> None:
+        self._decks = [Deck(size, (self.seed, number, 2)) for number, size in enumerate(self.sizes)]
+
+    def _drawn_before(self, slot: int) -> NDArray[np.int64]:
+        """Return how many faces of each set lie before a slot of the endless sequence."""
+        cycles, within = divmod(slot, len(self.cycle))
+        drawn: NDArray[np.int64] = cycles * self.before[-1] + self.before[within]
+        return drawn
+
+    def global_batch(self, position: int) -> NDArray[np.int64]:
+        first = position * self.global_batch_size
+        slots = np.arange(first, first + self.global_batch_size)
+        owners, rows = self.cycle[slots % len(self.cycle)], np.empty_like(slots)
+        drawn = zip(self._drawn_before(first).tolist(), self._decks, self.starts.tolist(), strict=False)
+        for owner, (before, deck, start) in enumerate(drawn):
+            mine = owners == owner
+            rows[mine] = start + deck.draw(before, int(mine.sum()))
+        return rows
+
+
+def interleaved(weights: Sequence[float]) -> NDArray[np.int64]:
+    """Return which set each of about CYCLE slots belongs to: shares by weight, at least one slot, evenly spread."""
+    counts = np.maximum(np.round(np.array(weights) / sum(weights) * CYCLE).astype(int), 1)
+    owners = np.repeat(np.arange(len(counts)), counts)
+    due = np.concatenate([(np.arange(count) + 0.5) / count for count in counts])
+    return owners[np.argsort(due, kind="stable")]
 
 
 class BalancedSampler(Sampler):
@@ -196,7 +264,10 @@ class SourceBalancedSampler(BalancedSampler):
         weights: Mapping[str, int] | None = None,
     ) -> None:
         if sources is None:
-            raise ConfigError("sampler=balanced_sources needs several sets; set data=mixed, or sampler=balanced")
+            raise ConfigError(
+                "sampler=balanced_sources needs the set of each face, which only data=mixed without data.pseudo_labels "
+                "knows; set that, or sampler=balanced"
+            )
         self.sources = sources
         self.weights = weights or {}
         for name, weight in self.weights.items():

@@ -5,7 +5,7 @@ from typing import Literal
 from fer_ssl.errors import ConfigError
 
 Source = Literal["teacher", "student"]
-UNLABELED_VIEWS = ("strong", "weak", "weak2")
+UNLABELED_VIEWS = ("strong", "strong2", "weak", "weak2")
 
 
 def require_choice(key: str, value: str, allowed: tuple[str, ...]) -> None:

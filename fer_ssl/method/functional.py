@@ -1,6 +1,7 @@
 """The equations of semi-supervised training, without state."""
 
 import math
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -23,6 +24,14 @@ def dtm_threshold(
     mean = torch.where(correct_count > 0, confidence_sum / correct_count, 0.0)
     elapsed = torch.as_tensor(epoch, dtype=torch.float64, device=mean.device)
     return (beta / (1 + gamma**-elapsed) * mean).clamp(min=floor)
+
+
+def dash_threshold(rho_0: Tensor, falls: Tensor, scale: float, gamma: float, rho_min: float) -> Tensor:
+    """Return max(scale * gamma^-falls * rho_0, rho_min), the largest loss of a pseudo-label that is kept.
+
+    Source: Dash (ICML 2021), with the lower bound of its experiments.
+    """
+    return (scale * gamma ** -falls.float() * rho_0).clamp(min=rho_min)
 
 
 class Negatives(NamedTuple):
@@ -144,10 +153,43 @@ def sharpen(probs: Tensor, temperature: float) -> Tensor:
     return powered / powered.sum(1, keepdim=True)
 
 
-def align(probs: Tensor, target: Tensor, estimate: Tensor, epsilon: float = 1e-6) -> Tensor:
-    """Return `probs` [B, C] scaled by target / estimate, both [C], and normalised again.
+def align(probs: Tensor, target: Tensor, estimate: Tensor, epsilon: float = 1e-6, strength: float = 1.0) -> Tensor:
+    """Return `probs` [B, C] scaled by (target / estimate)^strength, both [C], and normalised again.
 
-    Source: distribution alignment of ReMixMatch (ICLR 2020).
+    Source: distribution alignment of ReMixMatch (ICLR 2020); with a uniform target, debiasing of DebiasPL (CVPR 2022).
     """
-    scaled = probs * (target + epsilon) / (estimate + epsilon)
+    scaled = probs * ((target + epsilon) / (estimate + epsilon)) ** strength
     return scaled / scaled.sum(1, keepdim=True)
+
+
+def log_complement(logits: Tensor) -> Tensor:
+    """Return log(1 - softmax(logits)) [B, C] without cancellation, for `logits` [B, C]."""
+    itself = torch.eye(logits.shape[1], dtype=torch.bool, device=logits.device)
+    others = logits.unsqueeze(1).masked_fill(itself, -torch.inf)
+    return others.logsumexp(2) - logits.logsumexp(1, keepdim=True)
+
+
+def unmix(prior: Tensor, rates: Tensor, mean_prediction: Tensor) -> Tensor:
+    """Return `prior` [C] after a step of expectation-maximisation that fits it to a mixture.
+
+    `rates` [C, C] are the mean predictions on each true class (rows) and `mean_prediction` [C] that on faces whose
+    classes are mixed by the prior sought. Source: Saerens et al. (Neural Computation 2002).
+    """
+    expected = prior @ rates
+    updated = prior * (rates @ (mean_prediction / expected.clamp(min=1e-12)))
+    return updated / updated.sum()
+
+
+def frequencies(class_counts: Sequence[int]) -> Tensor:
+    """Return the share of each class, float [C], by its count."""
+    counts = torch.tensor(class_counts, dtype=torch.float32)
+    return counts / counts.sum()
+
+
+def effective_weights(class_counts: Sequence[int], beta: float) -> Tensor:
+    """Return the weight of a face of each class, [C], of mean 1: inverse to the effective number of its faces.
+
+    Source: Cui et al. (CVPR 2019).
+    """
+    weights = [(1 - beta) / (1 - beta**count) for count in class_counts]
+    return torch.tensor([len(weights) * weight / sum(weights) for weight in weights])

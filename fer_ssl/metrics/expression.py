@@ -60,7 +60,7 @@ class Scores:
 
 
 class ExpressionMetrics(Metric):
-    """Confusion matrix and expected calibration error; sums over batches and processes, every face once.
+    """Confusion matrix and expected calibration error; sums over batches and, if `over_ranks`, processes.
 
     The calibration error is that of Guo et al. 2017 (arXiv 1706.04599) over `bins` equal bins of confidence.
     """
@@ -71,8 +71,8 @@ class ExpressionMetrics(Metric):
     bin_count: Tensor
     bin_gap: Tensor
 
-    def __init__(self, num_classes: int, bins: int = 15) -> None:
-        super().__init__()
+    def __init__(self, num_classes: int, bins: int = 15, over_ranks: bool = True) -> None:
+        super().__init__(sync_on_compute=over_ranks)
         self.num_classes, self.bins = num_classes, bins
         self.add_state("confusion", torch.zeros(num_classes, num_classes, dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("bin_count", torch.zeros(bins, dtype=torch.int64), dist_reduce_fx="sum")

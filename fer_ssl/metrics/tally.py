@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from fer_ssl.dist import all_reduce_sum
+from fer_ssl import dist
 from fer_ssl.errors import DivergedError
 from fer_ssl.types import UNKNOWN, Step
 
@@ -15,7 +15,7 @@ ROWS = ("count", "keep", "known", "right", "known_keep", "right_keep")
 class Tally(nn.Module):
     """Sums of losses and, per class of pseudo-label, of counts, keeps and hits where the truth is known.
 
-    The sums are persistent buffers: a resumed run logs what the unbroken one would.
+    The sums are persistent buffers over all ranks: a resumed run, on whatever ranks, logs what the unbroken one would.
     """
 
     losses: Tensor
@@ -35,7 +35,7 @@ class Tally(nn.Module):
     @torch.no_grad()
     def add(self, losses: Tensor, step: Step, truth: Tensor | None) -> None:
         """Add one step: `losses` float [1 + terms] (total first) and `truth` int64 [U]."""
-        self.losses += losses.double()
+        self.losses += dist.all_reduce_sum(losses.double()) / dist.world_size()
         self.steps += 1
         if step.gate is None or step.pseudo_labels is None or truth is None:
             return
@@ -43,24 +43,25 @@ class Tally(nn.Module):
         known = (truth != UNKNOWN).double()
         right = (truth == step.pseudo_labels).double()
         rows = torch.stack([torch.ones_like(keep), keep, known, right, known * keep, right * keep])
-        self.pseudo.index_add_(1, step.pseudo_labels, rows)
+        self.pseudo += dist.all_reduce_sum(torch.zeros_like(self.pseudo).index_add_(1, step.pseudo_labels, rows))
         self.tau.copy_(step.gate.tau)
 
     def check_finite(self) -> None:
-        """Raise DivergedError naming the loss terms that are no longer finite."""
-        broken = [name for name, value in zip(self.names[1:], self.losses[1:].tolist(), strict=True) if value - value]
-        if broken or not torch.isfinite(self.losses[0]):
+        """Raise DivergedError, on all ranks, naming the loss terms that are no longer finite on any of them."""
+        total, *terms = (~self.losses.isfinite()).tolist()
+        broken = [name for name, lost in zip(self.names[1:], terms, strict=True) if lost]
+        if broken or total:
             raise DivergedError(
                 f"loss term {', '.join(broken) or 'total'} became NaN or infinite; the last good checkpoint is kept: "
                 "lower optim.lr, set trainer.gradient_clip_val=1, or set trainer.precision=32-true and ckpt_path=last"
             )
 
     def flush(self) -> dict[str, float]:
-        """Return the means since the last flush over all ranks, and start again."""
-        losses, pseudo, steps = (all_reduce_sum(sums.clone()) for sums in (self.losses, self.pseudo, self.steps))
-        row = {f"train/{name}": value for name, value in zip(self.names, (losses / steps).tolist(), strict=True)}
-        if pseudo[0].sum() > 0:
-            row |= self._pseudo_row(dict(zip(ROWS, pseudo, strict=True)))
+        """Return the means since the last flush, and start again."""
+        means = (self.losses / self.steps).tolist()
+        row = {f"train/{name}": value for name, value in zip(self.names, means, strict=True)}
+        if self.pseudo[0].sum() > 0:
+            row |= self._pseudo_row(dict(zip(ROWS, self.pseudo, strict=True)))
         for sums in (self.losses, self.pseudo, self.steps):
             sums.zero_()
         return row

@@ -1,7 +1,7 @@
 """Heads that turn features into logits and embeddings."""
 
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import linear, normalize
 
 from fer_ssl.types import Output
 
@@ -33,3 +33,25 @@ class NormalizedHead(nn.Module):
     def forward(self, features: Tensor) -> Output:
         embeddings = normalize(features.float(), dim=1)
         return Output(self.classifier(embeddings), embeddings)
+
+
+class CosineHead(nn.Module):
+    """Logits are `scale` times the cosines between features and class weights; unit features are the embeddings."""
+
+    def __init__(self, features: int, classes: int, scale: float = 30.0) -> None:
+        super().__init__()
+        self.classifier = CosineClassifier(features, classes, scale)
+
+    def forward(self, features: Tensor) -> Output:
+        return Output(self.classifier(features), normalize(features.float(), dim=1))
+
+
+class CosineClassifier(nn.Linear):
+    """Compare directions only. Source: the classifier of LDAM (NeurIPS 2019)."""
+
+    def __init__(self, features: int, classes: int, scale: float) -> None:
+        super().__init__(features, classes, bias=False)
+        self.scale = scale
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.scale * linear(normalize(features.float(), dim=1), normalize(self.weight.float(), dim=1))

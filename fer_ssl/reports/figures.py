@@ -58,13 +58,13 @@ def class_curves(family: dict[str, Series], classes: Sequence[str], scale: float
 
 def lines(curves: Sequence[Curve], label: str, unit_range: tuple[float, float] | None = None) -> Html:
     """Return the curves over training steps; `unit_range` fixes the vertical axis."""
-    with _canvas(label) as (figure, axes, svg):
+    with canvas(label) as (figure, axes, svg):
         for curve in curves:
             _draw(axes, curve)
         if unit_range:
             axes.set_ylim(*unit_range)
-        _finish(figure, axes, len(curves))
-    return _inline(svg)
+        finish(figure, axes, len(curves))
+    return inline(svg)
 
 
 def shares(curves: Sequence[Curve], label: str) -> Html:
@@ -75,12 +75,12 @@ def shares(curves: Sequence[Curve], label: str) -> Html:
     steps = np.array([steps[stretch].mean() for stretch in stretches])
     counts = np.stack([counts[:, stretch].sum(1) for stretch in stretches], axis=1)
     heights = 100 * counts / np.maximum(counts.sum(0), 1e-12)
-    with _canvas(label) as (figure, axes, svg):
+    with canvas(label) as (figure, axes, svg):
         names, colors = [curve.name for curve in curves], [curve.color for curve in curves]
         axes.stackplot(steps, heights, labels=names, colors=colors, alpha=0.85, linewidth=0)
         axes.set_ylim(0, 100)
-        _finish(figure, axes, len(curves))
-    return _inline(svg)
+        finish(figure, axes, len(curves))
+    return inline(svg)
 
 
 def reliability(confidence: NDArray[np.float64], right: NDArray[np.bool_], bins: int = 15) -> Html:
@@ -89,13 +89,13 @@ def reliability(confidence: NDArray[np.float64], right: NDArray[np.bool_], bins:
     counts = np.bincount(rows, minlength=bins)
     filled = counts > 0
     heights = 100 * np.bincount(rows, right, bins)[filled] / counts[filled]
-    with _canvas("accuracy (%)", across="confidence (%)") as (figure, axes, svg):
+    with canvas("accuracy (%)", across="confidence (%)") as (figure, axes, svg):
         centers = 100 * (np.arange(bins)[filled] + 0.5) / bins
         axes.bar(centers, heights, 90 / bins, color=PALETTE[0], alpha=0.85, label="measured")
         axes.plot([0, 100], [0, 100], color=INK, linewidth=1, linestyle="--", label="perfectly calibrated")
         axes.set(xlim=(0, 100), ylim=(0, 100))
-        _finish(figure, axes, 2)
-    return _inline(svg)
+        finish(figure, axes, 2)
+    return inline(svg)
 
 
 def _draw(axes: "Axes", curve: Curve) -> None:
@@ -120,12 +120,15 @@ def _running_mean(values: NDArray[np.float64], half: int) -> NDArray[np.float64]
 
 
 @contextmanager
-def _canvas(label: str, across: str = "step") -> Iterator[tuple["Figure", "Axes", StringIO]]:
+def canvas(
+    label: str, across: str = "step", width: float = 4.9, height: float = 3.3
+) -> Iterator[tuple["Figure", "Axes", StringIO]]:
+    """Yield figure, axes and the file that holds the SVG afterwards; sizes in inches of a page 9.8 wide."""
     import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(STYLE | {"svg.hashsalt": label}):
-        figure = Figure(figsize=(4.9, 3.3), layout="constrained")
+    with matplotlib.rc_context(STYLE | {"svg.hashsalt": label + across}):
+        figure = Figure(figsize=(width, height), layout="constrained")
         axes, svg = figure.add_subplot(), StringIO()
         axes.set(xlabel=across, ylabel=label)
         yield figure, axes, svg
@@ -133,13 +136,18 @@ def _canvas(label: str, across: str = "step") -> Iterator[tuple["Figure", "Axes"
         figure.savefig(svg, format="svg", transparent=True, metadata=nothing)
 
 
-def _finish(figure: "Figure", axes: "Axes", entries: int) -> None:
+def finish(figure: "Figure", axes: "Axes", entries: int) -> None:
+    """Close the margins and add a legend of `entries` below, none for 0."""
     axes.margins(x=0.01)
     handles, names = axes.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=min(entries, 4), fontsize=8, handlelength=1.4)
+    if not entries:
+        return
+    room = int(figure.get_figwidth() / (0.065 * (max(map(len, names)) + 5)))  # inches per letter, and for the handle
+    columns = min(entries, 4, max(1, room))
+    figure.legend(handles, names, loc="outside lower center", ncols=columns, fontsize=8, handlelength=1.4)
 
 
-def _inline(svg: StringIO) -> Html:
+def inline(svg: StringIO) -> Html:
     """Keep what a page needs: no prologue, no fixed size, no repeated ids, the page's colours and font."""
     box, _, rest = svg.getvalue().partition('viewBox="')[2].partition('"')
     body = rest.partition(">")[2]

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from fer_ssl.reports.style import CSS
+
 VOID = frozenset({"br", "img", "meta"})
 
 
@@ -37,3 +39,15 @@ def _cell(cell: object) -> Html:
 def percent(value: object, digits: int = 2) -> str:
     """Return a fraction as percent without the sign; a dash for what was not measured."""
     return f"{100 * value:.{digits}f}" if isinstance(value, int | float) else "-"
+
+
+def document(title: str, parts: Iterable[Html]) -> str:
+    """Return a whole page that needs nothing from outside."""
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("title", title),
+        tag("style", Html(CSS)),
+    )
+    return "<!doctype html>\n" + tag("html", head, tag("body", *parts), lang="en") + "\n"

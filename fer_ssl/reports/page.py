@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from fer_ssl.errors import DataError
+from fer_ssl.files import whole
 from fer_ssl.reports import faces, sections
-from fer_ssl.reports.markup import Html, join, percent, table, tag
+from fer_ssl.reports.markup import Html, document, join, percent, table, tag
 from fer_ssl.reports.run import Run
-from fer_ssl.reports.style import CSS
 
 FACTS = {
     "seed": "seed",
@@ -28,7 +28,8 @@ def write_report(run_dir: Path | str) -> Path:
     """Write `report.html` into a run directory and return its path; raise DataError when it is no finished run."""
     run = Run(run_dir)
     path = run.path / "report.html"
-    path.write_text(render(run), encoding="utf-8")
+    with whole(path) as partial:
+        partial.write_text(render(run), encoding="utf-8")
     return path
 
 
@@ -49,14 +50,7 @@ def render(run: Run) -> str:
         _settings(run),
         tag("aside", tag("p", tag("b", "Responsible use. "), RESPONSIBLE_USE), class_="note"),
     ]
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("title", f"{run.name} · fer_ssl"),
-        tag("style", Html(CSS)),
-    )
-    return "<!doctype html>\n" + tag("html", head, tag("body", *parts), lang="en") + "\n"
+    return document(f"{run.name} · fer_ssl", parts)
 
 
 def _heading(run: Run) -> Html:

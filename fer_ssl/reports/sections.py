@@ -69,22 +69,22 @@ def training(run: Run) -> Html:
     named = (("macro-F1", "val/macro_f1", PALETTE[0]), ("accuracy", "val/accuracy", PALETTE[1]))
     scores = [Curve(name, _in_percent(run.history[key]), color) for name, key, color in named if key in run.history]
     figures = [
-        _figure("Loss", "Total and its terms, as the objective adds them.", lines(losses, "loss")) if losses else None,
-        _figure("Validation", "Scores of the validation split.", lines(scores, "%")) if scores else None,
+        figure("Loss", "Total and its terms, as the objective adds them.", lines(losses, "loss")) if losses else None,
+        figure("Validation", "Scores of the validation split.", lines(scores, "%")) if scores else None,
         _calibration(run),
         _learning_rate(run),
     ]
     note = "Where a curve is long, the bold line is the running mean of the pale one."
     otherwise = "No history.csv with losses or validation scores was kept, so there are no curves."
     drawn = losses or scores
-    return tag("section", tag("h2", "Training"), remark(note if drawn else otherwise), _grid(figures))
+    return tag("section", tag("h2", "Training"), remark(note if drawn else otherwise), grid(figures))
 
 
 def _learning_rate(run: Run) -> Html | None:
     if "lr" not in run.history:
         return None
     curve = Curve("learning rate", run.history["lr"], class_color(0))
-    return _figure("Learning rate", "As the schedule set it.", lines([curve], "learning rate"))
+    return figure("Learning rate", "As the schedule set it.", lines([curve], "learning rate"))
 
 
 def _loss_curves(run: Run) -> list[Curve]:
@@ -107,7 +107,7 @@ def _calibration(run: Run) -> Html | None:
         return None
     probs = np.stack([columns[f"prob_{name}"][rows] for name in run.classes], axis=1)
     right = probs.argmax(1) == columns["label"][rows]
-    return _figure("Calibration", f"Accuracy by confidence on the {split} split.", reliability(probs.max(1), right))
+    return figure("Calibration", f"Accuracy by confidence on the {split} split.", reliability(probs.max(1), right))
 
 
 def pseudo_labels(run: Run) -> Html:
@@ -116,15 +116,15 @@ def pseudo_labels(run: Run) -> Html:
     taus = class_curves(run.family("tau"), run.classes)
     kept, right = _rates(run, "keep", "pseudo/keep_rate"), _rates(run, "right", "pseudo/accuracy")
     figures = [
-        _figure("Threshold", "Confidence a pseudo-label needs, per class.", lines(taus, "tau")) if taus else None,
-        _figure("Kept", "Share of pseudo-labels kept, per class.", lines(kept, "kept (%)")) if kept else None,
+        figure("Threshold", "Confidence a pseudo-label needs, per class.", lines(taus, "tau")) if taus else None,
+        figure("Kept", "Share of pseudo-labels kept, per class.", lines(kept, "kept (%)")) if kept else None,
         _histogram(run),
-        _figure("Right", "Accuracy of the kept ones, per class.", lines(right, "right (%)")) if right else None,
+        figure("Right", "Accuracy of the kept ones, per class.", lines(right, "right (%)")) if right else None,
     ]
     if not any(figures):
         return tag("section", title, remark("No threshold or pseudo-label was logged: a supervised run has none."))
     unknown = remark("No pseudo-label was kept whose truth is known, so the accuracy of those kept is unknown.")
-    return tag("section", title, _pseudo_totals(run), _grid(figures), "" if right else unknown)
+    return tag("section", title, _pseudo_totals(run), grid(figures), "" if right else unknown)
 
 
 def _pseudo_totals(run: Run) -> Html:
@@ -147,7 +147,7 @@ def _rates(run: Run, prefix: str, overall: str) -> list[Curve]:
 def _histogram(run: Run) -> Html | None:
     curves = class_curves(run.family("count"), run.classes)
     caption = "Share of each class among all pseudo-labels."
-    return _figure("Histogram", caption, shares(curves, "share (%)")) if curves else None
+    return figure("Histogram", caption, shares(curves, "share (%)")) if curves else None
 
 
 def data(run: Run) -> Html:
@@ -174,9 +174,11 @@ def _in_percent(series: Series) -> Series:
     return Series(series.steps, 100 * series.values)
 
 
-def _figure(title: str, caption: str, drawing: Html) -> Html:
+def figure(title: str, caption: str, drawing: Html) -> Html:
+    """Return a drawing on a card, below its title and caption."""
     return tag("figure", tag("figcaption", tag("b", title), caption), drawing, class_="card")
 
 
-def _grid(figures: Sequence[Html | None]) -> Html:
+def grid(figures: Sequence[Html | None]) -> Html:
+    """Return the cards side by side where there is room."""
     return tag("div", *(figure for figure in figures if figure), class_="grid")

@@ -23,7 +23,7 @@ p { max-width: 90ch; margin: .5rem 0; }
   border-radius: .6rem; min-width: 0; }
 figcaption b { display: block; color: var(--ink); font-size: .95rem; }
 figure svg, figure > img { display: block; width: 100%; height: auto; margin-top: .4rem; border-radius: .3rem; }
-.scroll { overflow-x: auto; }
+.scroll, section > .card { overflow-x: auto; } section > .card > svg { min-width: 680px; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid var(--grid); white-space: nowrap; }
 thead th { color: var(--soft); font-weight: 500; vertical-align: bottom; }
@@ -35,7 +35,7 @@ th:first-child { text-align: left; }
   color: var(--accent); }
 .bar { width: 45%; min-width: 8rem; } .bar i { display: block; height: .8rem; border-radius: .15rem;
   min-width: 1px; }
-.grid, .facts + .grid { margin-top: .9rem; }
+.grid, .facts + .grid, .card + .scroll, section > .card + .card, .soft + .scroll { margin-top: .9rem; }
 .faces figcaption b { font-size: .82rem; }
 .dot { display: inline-block; width: .7rem; height: .7rem; border-radius: .15rem; margin-right: .45rem; }
 .confusion td { text-align: center; min-width: 3.2rem; border: 1px solid var(--grid);
@@ -53,7 +53,7 @@ details { margin-top: .75rem; } summary { cursor: pointer; font-weight: 600; }
 pre { overflow-x: auto; padding: .9rem; background: var(--card); border: 1px solid var(--grid);
   border-radius: .6rem; font-size: .8rem; }
 .note { margin-top: 2.75rem; padding: .9rem 1.1rem; border-left: 4px solid var(--accent); background: var(--card); }
-.note p { max-width: none; margin: 0; }
+.note p { max-width: none; margin: 0; } .note ul { margin: .3rem 0 0; padding-left: 1.2rem; }
 @media (max-width: 520px) { body { padding: 1.25rem .8rem 3rem; } th, td { padding: .3rem .45rem; }
   .scores td { font-size: 1.05rem; } }
 @media print { body { max-width: none; } .card, tr { break-inside: avoid; } }

@@ -7,17 +7,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fer_ssl.views.rotated import RotatedView
 from fer_ssl.views.strong import StrongView
 from fer_ssl.views.weak import WeakView
 
 
 class Views(nn.Module):
-    """The augmentation behind each view: `labeled`, `weak`, `weak2` and `strong`."""
+    """The augmentation behind each view: `labeled`, `weak`, `weak2`, `strong`, `strong2`, `rotated` (a turned one)."""
 
     def __init__(self, labeled: nn.Module, weak: WeakView, strong: StrongView) -> None:
         super().__init__()
         self.weak, self.strong = weak, strong
-        self.kinds = nn.ModuleDict({"labeled": labeled, "weak": weak, "weak2": weak, "strong": strong})
+        unlabeled = {"weak": weak, "weak2": weak, "strong": strong, "strong2": strong, "rotated": RotatedView(strong)}
+        self.kinds = nn.ModuleDict({"labeled": labeled, **unlabeled})
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile each kind of view."""

@@ -2,6 +2,7 @@
 
 import io
 import os
+import struct
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from PIL import Image
 
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 PARQUET_NAMES = {"Training": "train", "PublicTest": "public_test", "PrivateTest": "private_test"}
+MAGIC = (0xCED7230A).to_bytes(4, "little")
 VOTES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
 
 
@@ -126,3 +128,42 @@ def real_data() -> Path:
     if not root.is_dir():
         pytest.skip(f"no real data at {root}; set FER_SSL_REAL_DATA")
     return root
+
+
+@pytest.fixture
+def write_records() -> object:
+    """Return a function that writes contents as `.rec` and `.idx` by InsightFace's layout and returns the folder."""
+
+    def write(root: Path, contents: dict[int, bytes], split: bool = False) -> Path:
+        offsets = []
+        with (root / "train.rec").open("wb") as file:
+            for key, content in contents.items():
+                offsets.append(f"{key}\t{file.tell()}\n")
+                parts = content.split(MAGIC) if split else [content]
+                for number, part in enumerate(parts):
+                    kind = 0 if len(parts) == 1 else 1 if number == 0 else 3 if number == len(parts) - 1 else 2
+                    file.write(MAGIC + struct.pack("<I", kind << 29 | len(part)) + part + bytes(-len(part) % 4))
+        (root / "train.idx").write_text("".join(offsets))
+        return root
+
+    return write
+
+
+def labeled_record(data: bytes, *labels: float) -> bytes:
+    """Return the content of a record: its labels and an image file."""
+    if len(labels) == 1:
+        return struct.pack("<IfQQ", 0, labels[0], 0, 0) + data
+    return struct.pack("<IfQQ", len(labels), 0, 0, 0) + struct.pack(f"<{len(labels)}f", *labels) + data
+
+
+@pytest.fixture
+def insightface(face_bytes: list[bytes], write_records: object, tmp_path: Path) -> Path:
+    """Five faces of three people behind InsightFace's header, and the records that describe the people."""
+    people, ranges = [0, 0, 1, 2, 2], [(1, 3), (3, 4), (4, 6)]
+    contents = {0: labeled_record(b"", 6, 9)}
+    contents |= {key: labeled_record(face_bytes[key], person) for key, person in enumerate(people, 1)}
+    contents |= {key: labeled_record(b"", *pair) for key, pair in enumerate(ranges, 6)}
+    assert callable(write_records)
+    (tmp_path / "set").mkdir()
+    folder: Path = write_records(tmp_path / "set", contents)
+    return folder

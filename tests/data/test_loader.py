@@ -12,7 +12,7 @@ from fer_ssl.data.decode import Decoder, Rejects
 from fer_ssl.data.images import hold
 from fer_ssl.data.loader import EvalLoader, TrainLoader
 from fer_ssl.data.samplers import ShuffledSampler, natural
-from fer_ssl.errors import DataError
+from fer_ssl.errors import DataError, UnreachableError
 from fer_ssl.types import Batch, Faces
 
 LABELED, POOL = faces([0, 1, 2] * 4, seed=1), faces([2, 1] * 10, "pool", seed=2)
@@ -94,3 +94,22 @@ def test_without_a_pool_only_labeled_faces_come() -> None:
 def test_evaluation_shares_every_face_once_over_ranks() -> None:
     rows = torch.cat([batch.rows for rank in range(3) for batch in EvalLoader(POOL, 4, rank, 3)])
     assert np.array_equal(rows.sort().values, np.arange(len(POOL)))
+
+
+class Silent:
+    """Storage that stops answering."""
+
+    def __len__(self) -> int:
+        return 20
+
+    def __getitem__(self, row: int) -> bytes:
+        raise UnreachableError("the server of http://here is silent")
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_storage_that_stops_answering_ends_the_run_in_one_sentence(workers: int) -> None:
+    decoder = Decoder(6, 1, resident=False)
+    pool = hold(Silent(), POOL.ids, decoder, "the server")
+    with pytest.raises(UnreachableError, match=r"^the server of http://here is silent$"):
+        list(loader(pool=pool, workers=workers, rejects=decoder.rejects))
+    assert not decoder.rejects.reasons

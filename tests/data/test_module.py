@@ -1,18 +1,21 @@
 """The data module: roles, leaks, sizes and records."""
 
+import io
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 import torch
 from making import SPACE, faces
+from PIL import Image
 
+from fer_ssl.data import manifest
 from fer_ssl.data.decode import Decoder
-from fer_ssl.data.images import ResidentImages
+from fer_ssl.data.images import ResidentImages, hold
 from fer_ssl.data.module import FaceData
 from fer_ssl.data.samplers import natural
 from fer_ssl.data.splits import SplitPlan
-from fer_ssl.errors import DataError
+from fer_ssl.errors import ConfigError, DataError
 from fer_ssl.types import UNKNOWN, Faces, Splits
 
 
@@ -40,7 +43,7 @@ class OwnPool(Made):
 
 
 def data(
-    plan: SplitPlan, source: type[Made] = Made, unlabeled: int = 8, leak_check: bool = True, pool: bool = True
+    plan: SplitPlan, source: type[Made] = Made, unlabeled: int = 8, leak_check: bool | str = True, pool: bool = True
 ) -> FaceData:
     made = FaceData(
         source(), None, pool, plan, lambda channels: Decoder(6, channels), natural, 4, unlabeled, 2, 0, 4, leak_check
@@ -98,3 +101,63 @@ def test_the_position_survives_a_checkpoint() -> None:
     following = next(iter(resumed.train_dataloader()))
     assert following.position == 1
     assert torch.equal(following.labeled, batches[1].labeled)
+
+
+class StreamedPool:
+    """A pool that is read on demand and of which one face is a copy of a test face."""
+
+    def load(self, decoder: Decoder) -> Faces:
+        files = [png(image) for image in OwnPool().load(decoder).pool.images.read(torch.arange(15))]
+        return hold(files, faces([0] * 15, "pool").ids, Decoder(6, 1, resident=False), "the pool")
+
+
+def png(image: torch.Tensor) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image[0].numpy()).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(("leak_check", "left"), [("auto", 15), (False, 15), (True, 0)])
+def test_streamed_pools_are_read_for_twins_only_when_asked(leak_check: bool | str, left: int, caplog) -> None:
+    made = FaceData(
+        Made(),
+        StreamedPool(),
+        False,
+        SplitPlan(),
+        lambda channels: Decoder(6, channels),
+        natural,
+        4,
+        1,
+        2,
+        0,
+        4,
+        leak_check,
+    )
+    if left:
+        made.setup()
+        assert made.pool is not None
+        assert len(made.pool) == left
+        assert made.leaked == (leak_check == "auto")  # the training face
+        assert made.summary()["pool_checked"] is False
+        assert ("data.leak_check=true" in caplog.text) == (leak_check == "auto")
+    else:
+        with pytest.raises(DataError, match="the pool holds 0 faces"):
+            made.setup()
+
+
+def test_an_unknown_leak_check_names_the_choices() -> None:
+    with pytest.raises(ConfigError, match=r"data\.leak_check=maybe is none of true, false, auto"):
+        data(SplitPlan(), leak_check="maybe")
+
+
+def test_the_manifest_is_the_same_in_blocks_and_out_of_order(monkeypatch, tmp_path: Path) -> None:
+    roles = {"pool": faces([0] * 30, "pool"), "val": faces([0, 1, 2], "val")}
+    whole = manifest.manifest_hash(roles)
+    monkeypatch.setattr(manifest, "BLOCK", 7)
+    turned = roles | {"pool": roles["pool"].subset(torch.arange(30).flip(0))}
+    assert manifest.manifest_hash(roles) == manifest.manifest_hash(turned) == whole
+    assert whole.startswith("65b344d4efaf84b3")  # as of one line after the other
+    manifest.write_manifest(tmp_path / "manifest.parquet", roles)
+    rows = pq.read_table(tmp_path / "manifest.parquet")
+    assert rows["id"].to_pylist() == roles["pool"].ids.tolist() + roles["val"].ids.tolist()
+    assert rows["label"].to_pylist() == [UNKNOWN] * 30 + [0, 1, 2]

@@ -138,7 +138,7 @@ def test_sets_balanced_over_ranks_and_restored() -> None:
 
 
 def test_sets_that_cannot_be_balanced_name_the_override() -> None:
-    with pytest.raises(ConfigError, match="set data=mixed, or sampler=balanced"):
+    with pytest.raises(ConfigError, match=r"only data=mixed .* or sampler=balanced"):
         SourceBalancedSampler(LABELS, 16)
     for weights in ({"z": 1}, {"a": 0}, {"a": 0.5}):
         with pytest.raises(ConfigError, match=r"sampler\.weights=.* whole number .* a, b, c"):

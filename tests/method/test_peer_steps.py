@@ -5,7 +5,7 @@ import torch
 from golden_arrays import golden
 from torch import Tensor
 
-from fer_ssl.method.losses import PseudoLabel, Supervised
+from fer_ssl.method.losses import Fairness, PseudoLabel, Supervised
 from fer_ssl.method.target import HardTarget
 from fer_ssl.method.thresholds import (
     AdaMatchThreshold,
@@ -61,5 +61,20 @@ def test_losses_and_gradients_equal_peer(name: str, classes: int) -> None:
             gradient = torch.autograd.grad(labeled, taken.student["labeled"].logits)[0]
             torch.testing.assert_close(gradient, arrays["grad_lb"][t // 5], atol=1e-6, rtol=1e-4)
         if t % 5 == 0 and name != "freematch":  # its stored gradient includes the fairness term
+            gradient = torch.autograd.grad(unlabeled, taken.student["strong"].logits)[0]
+            torch.testing.assert_close(gradient, arrays["grad_ulb_s"][t // 5], atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("classes", [7, 8])
+def test_freematch_with_its_fairness_term_equals_peer(classes: int) -> None:
+    inputs, arrays = golden(f"usb_inputs_c{classes}"), golden(f"usb_step_freematch_c{classes}")
+    threshold, supervised = build("freematch", classes), Supervised()
+    pseudo_label, fairness = PseudoLabel(), Fairness(classes, weight=0.01, decay=0.7)
+    for t in range(20):
+        taken = step(threshold, inputs, t)
+        unlabeled = pseudo_label(taken) + fairness.weight_at(t) * fairness(taken)
+        total = supervised(taken) + unlabeled
+        torch.testing.assert_close(total.double(), arrays["total_loss"][t], atol=1e-5, rtol=1e-4)
+        if t % 5 == 0:
             gradient = torch.autograd.grad(unlabeled, taken.student["strong"].logits)[0]
             torch.testing.assert_close(gradient, arrays["grad_ulb_s"][t // 5], atol=1e-6, rtol=1e-4)

@@ -1,5 +1,7 @@
 """What two ranks compute together equals what one computes on the concatenated batch."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,16 +12,25 @@ from torch.nn import functional as F  # noqa: N812
 
 from fer_ssl import dist
 from fer_ssl.method.functional import info_nce
+from fer_ssl.method.losses import DASO, AnnealedSupervised, Feedback, GraphContrast, Rotation, Term
+from fer_ssl.method.losses.fairness import Fairness
 from fer_ssl.method.losses.queue import Queue
+from fer_ssl.method.memory import Memory
+from fer_ssl.method.mix import MixUp
 from fer_ssl.method.thresholds import (
     AdaMatchThreshold,
+    Aligned,
+    DashThreshold,
     DynamicThreshold,
+    FixedThreshold,
     FlexMatchThreshold,
     FreeMatchThreshold,
+    Refined,
     SoftMatchThreshold,
     Threshold,
+    Unstarved,
 )
-from fer_ssl.types import LabeledView
+from fer_ssl.types import Gate, LabeledView, Output, Step
 
 CLASSES, ROWS, STEPS = 7, 16, 3
 MASKS = {"both": [True] * 11 + [False] * 5, "one_rank": [False] * 8 + [True] * 8, "none": [False] * ROWS}
@@ -41,6 +52,19 @@ def contrast(mask: list[bool], grouped: bool) -> dict[str, Tensor]:
     return {"loss": loss.detach(), "gradient": averaged}
 
 
+def fairness(kept: list[bool]) -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    net, faces = nn.Linear(5, CLASSES), torch.randn(ROWS, 5)
+    strong = Output(net(share(faces)), share(faces))
+    probs, gate = share(torch.randn(ROWS, CLASSES).softmax(1)), Gate(share(torch.tensor(kept).float()), torch.ones(1))
+    step = Step({"strong": strong}, {}, torch.ones(0), None, probs, None, None, gate, 0)
+    term = Fairness(CLASSES, decay=0.5)
+    loss = term(step)
+    loss.backward()
+    averaged = dist.all_reduce_sum(net.weight.grad) / dist.world_size()
+    return {"loss": loss.detach(), "gradient": averaged, **dict(term.state_dict())}
+
+
 def thresholds() -> dict[str, Threshold]:
     return {
         "dynamic": DynamicThreshold(CLASSES, floor=0.1, update_every=1),
@@ -48,6 +72,11 @@ def thresholds() -> dict[str, Threshold]:
         "freematch": FreeMatchThreshold(CLASSES, decay=0.7, quantile=0.8),
         "softmatch": SoftMatchThreshold(CLASSES, decay=0.7, per_class=True, alignment="model"),
         "adamatch": AdaMatchThreshold(CLASSES, decay=0.7),
+        "dash": DashThreshold(CLASSES, decay=0.7),
+        "refined": Refined(FixedThreshold(CLASSES), "uniform", memory=24, every=1, warmup=1),
+        "unstarved": Unstarved(CLASSES, partial(FixedThreshold, tau=0.95), decay=0.7),
+        "aligned": Aligned(FixedThreshold(CLASSES), target="estimated", decay=0.7),
+        "aligned_to_model": Aligned(FreeMatchThreshold(CLASSES), target="model", against="labeled", decay=0.7),
     }
 
 
@@ -71,9 +100,84 @@ def queued() -> dict[str, Tensor]:
     return dict(queue.state_dict())
 
 
+def terms() -> dict[str, Term]:
+    return {
+        "annealed": AnnealedSupervised(steps=4),
+        "graph": GraphContrast(cut=0.3),
+        "rotation": Rotation(width=CLASSES),
+    }
+
+
+def taught(name: str) -> dict[str, Tensor]:
+    """Return a term's state after some steps, and the last gradient of a network over all ranks."""
+    torch.manual_seed(0)
+    net, term = nn.Linear(5, CLASSES), terms()[name]
+    for number in range(STEPS):
+        net.zero_grad()
+        faces, labels = torch.randn(4, ROWS, 5), torch.randint(0, CLASSES, (ROWS,))
+        labeled, strong, strong2, weak = (Output(net(share(view)), F.normalize(net(share(view)))) for view in faces)
+        probs = share((3 * torch.randn(ROWS, CLASSES)).softmax(1))
+        keep = share((torch.arange(ROWS) % 3 > 0).float())
+        student = {"labeled": labeled, "strong": strong, "strong2": strong2, "rotated": weak}
+        gate = Gate(keep, torch.ones(CLASSES))
+        term(Step(student, {}, share(labels), None, probs, probs.argmax(1), probs, gate, number)).backward()
+    return {"gradient": dist.all_reduce_sum(net.weight.grad) / dist.world_size()} | dict(term.state_dict())
+
+
+def mixed() -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    images = {"labeled": torch.rand(ROWS // 2, 1, 4, 4), "weak": torch.rand(ROWS, 1, 4, 4)}
+    targets = {name: torch.rand(len(view), CLASSES) for name, view in images.items()}
+    ours = [{name: share(values) for name, values in part.items()} for part in (images, targets)]
+    mix = MixUp()(*ours, seed=5)
+    return {f"{name}-{part}": dist.gather(getattr(mix, part)[name]) for part in mix._fields for name in images}
+
+
+def remembered() -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    memory = Memory(CLASSES, width=4, size=2 * ROWS, alignment=2)
+    for _ in range(STEPS):
+        probs, keys, labeled_keys = torch.randn(ROWS, CLASSES).softmax(1), torch.randn(ROWS, 4), torch.randn(6, 4)
+        seen, labeled = (Output(share(each), share(each)) for each in (keys, labeled_keys))
+        smoothed, _ = memory(share(probs), seen, labeled, share(torch.arange(6)))
+    return {"smoothed": dist.gather(smoothed)} | dict(memory.state_dict())
+
+
+def prototypes() -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    term = DASO(CLASSES, width=4, max_steps=10, warmup=0.0, decay=0.7)
+    for number in range(STEPS):
+        labeled, weak, strong = (F.normalize(torch.randn(ROWS, 4)) for _ in range(3))
+        probs, labels = torch.randn(ROWS, CLASSES).mul(3).softmax(1), torch.randint(0, CLASSES, (ROWS,))
+        outputs = {"labeled": labeled, "weak": weak}
+        teacher = {name: Output(share(probs), share(view)) for name, view in outputs.items()}
+        student = {"strong": Output(share(probs), share(strong))}
+        term(Step(student, teacher, share(labels), None, share(probs), None, None, None, number))
+    return dict(term.state_dict())
+
+
+def feedback() -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    term = Feedback(CLASSES, width=4)
+    unlabeled, labeled = (F.normalize(torch.randn(ROWS, 4)) for _ in range(2))
+    pseudo_labels, labels = torch.randint(0, CLASSES, (2, ROWS))
+    return {"helped": term.helped(share(unlabeled), share(pseudo_labels), share(labeled), share(labels))}
+
+
 def everything() -> dict[str, Any]:
     cases = {f"{name}-{grouped}": contrast(mask, grouped) for name, mask in MASKS.items() for grouped in (False, True)}
-    return {"contrast": cases, "states": states(), "queued": queued()}
+    fair = {name: fairness(mask) for name, mask in MASKS.items()}
+    return {
+        "contrast": cases,
+        "fairness": fair,
+        "states": states(),
+        "queued": queued(),
+        "prototypes": prototypes(),
+        "feedback": feedback(),
+        "mixed": mixed(),
+        "remembered": remembered(),
+        "taught": {name: taught(name) for name in terms()},
+    }
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +196,13 @@ def test_info_nce_equals_one_rank(name: str, grouped: bool, ranks: list[dict[str
         torch.testing.assert_close(got["gradient"], expected["gradient"], atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", MASKS)
+def test_fairness_equals_one_rank(name: str, ranks: list[dict[str, Any]]) -> None:
+    expected = fairness(MASKS[name])
+    for rank in ranks:
+        torch.testing.assert_close(rank["fairness"][name], expected, atol=1e-6, rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", thresholds())
 def test_threshold_state_equals_one_rank(name: str, ranks: list[dict[str, Any]]) -> None:
     expected = states()[name]
@@ -105,3 +216,34 @@ def test_the_queue_equals_that_of_one_rank(ranks: list[dict[str, Any]]) -> None:
     assert expected["pointer"] == STEPS * ROWS % 24
     for rank in ranks:
         assert all(torch.equal(rank["queued"][key], value) for key, value in expected.items())
+
+
+@pytest.mark.parametrize("name", terms())
+def test_a_term_equals_that_of_one_rank(name: str, ranks: list[dict[str, Any]]) -> None:
+    expected = taught(name)
+    assert expected["gradient"].abs().sum() > 0
+    for rank in ranks:
+        for key, value in expected.items():
+            torch.testing.assert_close(rank["taught"][name][key], value, atol=1e-6, rtol=1e-5, msg=key)
+
+
+@pytest.mark.parametrize("work", [mixed, remembered])
+def test_mixing_and_memory_equal_those_of_one_rank(work: Callable[[], dict[str, Tensor]], ranks: list[Any]) -> None:
+    expected = work()
+    for rank in ranks:
+        for key, value in expected.items():
+            torch.testing.assert_close(rank[work.__name__][key], value, atol=1e-6, rtol=1e-5, msg=key)
+
+
+def test_prototypes_equal_those_of_one_rank(ranks: list[dict[str, Any]]) -> None:
+    expected = prototypes()
+    for rank in ranks:
+        for key, value in expected.items():
+            torch.testing.assert_close(rank["prototypes"][key], value, atol=1e-6, rtol=1e-5, msg=key)
+
+
+def test_feedback_equals_that_of_one_rank(ranks: list[dict[str, Any]]) -> None:
+    expected = feedback()["helped"]
+    assert expected.abs() > 1e-4
+    for rank in ranks:
+        torch.testing.assert_close(rank["feedback"]["helped"], expected, atol=1e-6, rtol=1e-4)

@@ -6,7 +6,7 @@ import torch
 from fer_ssl.errors import ConfigError
 from fer_ssl.method.teacher import Teacher
 from fer_ssl.nn.backbones import SmallConvNet, timm_backbone
-from fer_ssl.nn.heads import LinearHead, NormalizedHead
+from fer_ssl.nn.heads import CosineHead, LinearHead, NormalizedHead
 from fer_ssl.nn.model import FaceModel
 
 
@@ -30,6 +30,13 @@ def test_the_normalized_head_classifies_its_embeddings() -> None:
     output = head(features)
     assert torch.equal(output.logits, head.classifier(output.embeddings))
     assert torch.allclose(head(10 * features).logits, output.logits, atol=1e-6)
+
+
+def test_the_cosine_head_compares_directions_alone() -> None:
+    head, features = CosineHead(8, 5, scale=30.0), torch.randn(3, 8)
+    cosines = torch.cosine_similarity(features.unsqueeze(1), head.classifier.weight.unsqueeze(0), dim=2)
+    torch.testing.assert_close(head(10 * features).logits, 30 * cosines)
+    assert torch.allclose(head(features).embeddings.norm(dim=1), torch.ones(3))
 
 
 def test_a_frozen_projector_gets_no_gradient() -> None:

@@ -1,49 +1,72 @@
-"""Unlabeled faces in tar shards."""
+"""Unlabeled faces in tar shards, on a disk or behind URLs."""
 
+import glob
+import logging
 import re
-import tarfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fer_ssl.data.decode import Decoder
+from fer_ssl.data.ids import compact
 from fer_ssl.data.images import hold
 from fer_ssl.data.pools.folder import spaced
-from fer_ssl.data.sources.folder import SUFFIXES, found
+from fer_ssl.data.pools.storage import LocalFiles, RemoteFiles, filesystem
+from fer_ssl.data.pools.tars import index_of
+from fer_ssl.data.sources.folder import found
 from fer_ssl.errors import DataError
-from fer_ssl.types import Faces
+from fer_ssl.types import Faces, Ids
+
+log = logging.getLogger(__name__)
 
 BEFORE_LAST_UNDERSCORE = r"(.+)_[^_]*"
+INDEXED_TOGETHER = 8  # remote shards
+RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
-@dataclass(frozen=True)
 class ShardImages:
-    """The image files at byte `offsets` int64 [N] of uncompressed tar `shards`, each read by one seek."""
+    """The image files at byte `offsets` int64 [N] of uncompressed tar shards, each read by one request.
 
-    shards: tuple[Path, ...]
-    shard_rows: NDArray[np.int64]
-    offsets: NDArray[np.int64]
-    sizes: NDArray[np.int64]
+    Any face can be read at any time, so a batch's position is all that a resumed run or another rank has to know; a
+    batch of a remote pool is one round of requests at once.
+    """
+
+    def __init__(
+        self,
+        files: LocalFiles | RemoteFiles,
+        shards: NDArray[np.int64],
+        offsets: NDArray[np.int64],
+        sizes: NDArray[np.int64],
+    ) -> None:
+        self.files, self.shards, self.offsets, self.sizes = files, shards, offsets, sizes
+        self._asked: dict[int, bytes] = {}
 
     def __len__(self) -> int:
         return len(self.offsets)
 
     def __getitem__(self, row: int) -> bytes:
-        with self.shards[self.shard_rows[row]].open("rb") as file:
-            file.seek(self.offsets[row])
-            data: bytes = file.read(self.sizes[row])
-            return data
+        if row in self._asked:
+            return self._asked[row]
+        return self.files.read(int(self.shards[row]), int(self.offsets[row]), int(self.sizes[row]))
+
+    def ask(self, rows: list[int]) -> None:
+        """Fetch the faces at `rows` together where they are remote."""
+        if isinstance(self.files, RemoteFiles):
+            places = (column[rows].tolist() for column in (self.shards, self.offsets, self.sizes))
+            self._asked = dict(zip(rows, self.files.read_many(*places), strict=True))
 
 
 class ShardPool:
-    """The images in uncompressed tar shards: `root` is a folder of `*.tar`, a glob of tars or one tar.
+    """The images in uncompressed tar shards: `root` is a folder of `*.tar`, a glob of tars, one tar, or URLs of tars.
 
-    The first group of `identity_pattern`, matched against a member's name without folder and suffix, is the person;
-    a face that does not match is a person of its own, None knows nobody. The ids are `<shard>/<member>`. `limit`
-    takes that many faces, evenly spaced.
+    `{000..009}` in `root` counts up. The first group of `identity_pattern`, matched against a member's name without
+    folder and suffix, is the person; a face that does not match is a person of its own, None knows nobody. The ids
+    are `<shard>/<member>`. `limit` takes that many faces, evenly spaced. Where members lie is read once for each
+    shard and kept in the cache.
     """
 
     def __init__(
@@ -52,57 +75,76 @@ class ShardPool:
         identity_pattern: str | None = BEFORE_LAST_UNDERSCORE,
         limit: int | None = None,
     ) -> None:
-        self.root = Path(root)
+        self.root = str(root)
         self.identity_pattern = identity_pattern
         self.limit = limit
 
     def load(self, decoder: Decoder) -> Faces:
         """Return the faces without labels.
 
-        Raises DataError for missing or compressed shards and for members that are links or point outside.
+        Raises DataError for missing or compressed shards, for members that are links or point outside, and for a
+        server that does not answer.
         """
-        shards = self._shards()
-        entries = [(row, *entry) for row, shard in enumerate(shards) for entry in index_shard(shard)]
-        if not entries:
-            raise DataError(f"no image in the {len(shards)} tar shards at {self.root}; set unlabeled.root=<dir>")
-        entries = [entries[row] for row in spaced(len(entries), self.limit)]
-        ids = np.array([f"{shards[row].stem}/{name}" for row, name, _, _ in entries])
-        places = np.array([(row, offset, size) for row, _, offset, size in entries])
-        encoded = ShardImages(shards, *places.T.copy())
-        return hold(encoded, ids, decoder, str(self.root), subjects=self._subjects(ids))
+        files = self._files()
+        log.info("looking up where the images of %d shards lie", len(files.paths))
+        with ThreadPoolExecutor(INDEXED_TOGETHER if isinstance(files, RemoteFiles) else 1) as pool:
+            tables = list(pool.map(lambda number: index_of(files, number), range(len(files.paths))))
+        counts = [len(table) for table in tables]
+        rows = spaced(sum(counts), self.limit)
+        if not len(rows):
+            raise DataError(f"no image in the {len(counts)} tar shards at {self.root}; set unlabeled.root=<dir>")
+        shards = np.repeat(np.arange(len(counts)), counts)[rows]
+        offsets, sizes = (
+            np.concatenate([table[key].to_numpy() for table in tables])[rows] for key in ("offset", "size")
+        )
+        stems = [PurePosixPath(path).stem for path in files.paths]
+        names = (
+            f"{stem}/{name}" for stem, table in zip(stems, tables, strict=True) for name in table["name"].to_pylist()
+        )
+        ids = compact(list(names))[rows]
+        encoded = ShardImages(files, shards, offsets, sizes)
+        return hold(encoded, ids, decoder, self.root, subjects=people_of(ids, self.identity_pattern))
 
-    def _shards(self) -> tuple[Path, ...]:
-        if self.root.is_file():
-            return (self.root,)
-        folder, pattern = (self.root, "*.tar") if self.root.is_dir() else (self.root.parent, self.root.name)
-        shards = tuple(sorted(folder.glob(pattern)))
-        if not shards:
-            raise DataError(f"expected *.tar shards at {self.root}, but {found(self.root)}; set unlabeled.root=<dir>")
-        return shards
-
-    def _subjects(self, ids: NDArray[np.str_]) -> NDArray[np.str_] | None:
-        if self.identity_pattern is None:
-            return None
-        pattern = re.compile(self.identity_pattern)
-        matches = [(face, pattern.fullmatch(PurePosixPath(face).stem)) for face in ids.tolist()]
-        return np.array([match[1] if match else face for face, match in matches])
-
-
-def index_shard(shard: Path) -> Iterator[tuple[str, int, int]]:
-    """Yield name, offset and size of each image in an uncompressed tar; raise DataError for an unsafe member."""
-    try:
-        with tarfile.open(shard, "r:") as archive:
-            for member in archive:
-                _require_safe(member, shard)
-                if member.isfile() and member.name.lower().endswith(SUFFIXES):
-                    yield PurePosixPath(member.name).as_posix(), member.offset_data, member.size
-    except tarfile.TarError as error:
-        raise DataError(
-            f"{shard} is not an uncompressed tar ({error}); unpack or restore it, or set unlabeled.root=<dir>"
-        ) from error
+    def _files(self) -> LocalFiles | RemoteFiles:
+        roots = expanded(self.root)
+        if "://" in self.root:
+            return RemoteFiles([path for root in roots for path in _remote(root)])
+        paths = [str(path) for root in roots for path in _local(Path(root))]
+        if not paths:
+            raise DataError(
+                f"expected *.tar shards at {self.root}, but {found(Path(self.root))}; set unlabeled.root=<dir>"
+            )
+        return LocalFiles(paths)
 
 
-def _require_safe(member: tarfile.TarInfo, shard: Path) -> None:
-    name = PurePosixPath(member.name)
-    if name.is_absolute() or ".." in name.parts or not (member.isfile() or member.isdir()) or member.issparse():
-        raise DataError(f"member {member.name!r} of {shard} is a link or points outside; write the shard anew without")
+def expanded(root: str) -> list[str]:
+    """Return the names that a range such as `{000..009}` in `root` stands for; several count up one in the other."""
+    match = RANGE.search(root)
+    if match is None:
+        return [root]
+    first, last = match.groups()
+    width = len(first) if first.startswith("0") else 0
+    numbers = (f"{number:0{width}d}" for number in range(int(first), int(last) + 1))
+    return [name for number in numbers for name in expanded(root[: match.start()] + number + root[match.end() :])]
+
+
+def people_of(ids: Ids, identity_pattern: str | None) -> NDArray[Any] | None:
+    """Return the person of each face [N]: the first group of the pattern in its name, else the face itself."""
+    if identity_pattern is None:
+        return None
+    pattern = re.compile(identity_pattern)
+    matches = ((face, pattern.fullmatch(PurePosixPath(face).stem)) for face in ids.tolist())
+    return compact([match[1] if match else face for face, match in matches])
+
+
+def _local(root: Path) -> Sequence[Path]:
+    if root.is_dir():
+        return sorted(root.glob("*.tar"))
+    return [root] if root.is_file() else [Path(path) for path in sorted(glob.glob(str(root)))]  # noqa: PTH207
+
+
+def _remote(root: str) -> Sequence[str]:
+    if "*" not in root:
+        return [root]
+    fs = filesystem(root)
+    return [fs.unstrip_protocol(path) for path in sorted(fs.glob(root))]

@@ -123,4 +123,4 @@ def votes(faces: Faces, classes: int) -> Tensor:
 
 def people(faces: Faces) -> NDArray[np.str_]:
     """Return the subjects, or the ids of faces whose subjects are unknown."""
-    return faces.ids if faces.subjects is None else faces.subjects
+    return np.array(faces.ids.tolist()) if faces.subjects is None else faces.subjects

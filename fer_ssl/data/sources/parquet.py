@@ -107,15 +107,24 @@ def read_columns(files: Sequence[Path], columns: Sequence[str], remedy: str) -> 
         for column in columns:
             if column not in names:
                 raise DataError(f"{path} has no column {column!r} but {', '.join(names)}; {remedy}")
-    return pa.concat_tables([pq.read_table(path, columns=list(columns)) for path in files], promote_options="default")
+    return pa.concat_tables([_read_table(path, columns) for path in files], promote_options="default")
+
+
+def _read_table(path: Path, columns: Sequence[str]) -> pa.Table:
+    try:
+        return pq.read_table(path, columns=list(columns))
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} is damaged ({error}); restore or remove it") from error
 
 
 def read_schema(path: Path) -> pa.Schema:
     """Return the schema of a Parquet file; raise DataError for a file that is none."""
     try:
-        return pq.read_schema(path)
-    except (pa.ArrowInvalid, OSError) as error:
+        schema = pq.read_schema(path)
+        schema.names  # noqa: B018  # decodes them: a damaged name is found here
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not a Parquet file ({error}); restore or remove it") from error
+    return schema
 
 
 def class_names(schema: pa.Schema, column: str) -> list[str] | None:

@@ -7,7 +7,7 @@ from torch.nn import functional as F  # noqa: N812
 from fer_ssl.errors import ConfigError
 from fer_ssl.method.choices import UNLABELED_VIEWS, require_choice
 from fer_ssl.method.functional import arcface_logits
-from fer_ssl.method.losses.base import Term, require
+from fer_ssl.method.losses.base import Term, Weight, require
 from fer_ssl.types import Step
 
 REMEDY = (
@@ -31,7 +31,7 @@ class ArcFace(Term):
         self,
         people: int,
         width: int,
-        weight: float = 1.0,
+        weight: Weight = 1.0,
         scale: float = 64.0,
         margin: float = 0.5,
         view: str = "weak",

@@ -9,7 +9,7 @@ from torch import Tensor
 from fer_ssl.errors import ConfigError
 from fer_ssl.method.choices import UNLABELED_VIEWS, Source, require_choice
 from fer_ssl.method.functional import info_nce
-from fer_ssl.method.losses.base import Term, require
+from fer_ssl.method.losses.base import Term, Weight, require
 from fer_ssl.method.losses.queue import Queue
 from fer_ssl.types import Output, Step
 
@@ -33,7 +33,7 @@ class InfoNCE(Term):
 
     def __init__(
         self,
-        weight: float = 0.1,
+        weight: Weight = 0.1,
         temperature: float = 0.07,
         views: Sequence[str] = ("strong", "weak"),
         against: Source = "student",

@@ -4,7 +4,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from fer_ssl.method.functional import one_hot
-from fer_ssl.method.losses.base import Term, require
+from fer_ssl.method.losses.base import Term, Weight, require
 from fer_ssl.types import Step
 
 
@@ -17,7 +17,7 @@ class Supervised(Term):
     student_views = frozenset({"labeled"})
     uses_pseudo_labels = False
 
-    def __init__(self, weight: float = 1.0, smoothing: float = 0.0, soft: bool = False) -> None:
+    def __init__(self, weight: Weight = 1.0, smoothing: float = 0.0, soft: bool = False) -> None:
         super().__init__(weight)
         self.smoothing = smoothing
         self.soft = soft

@@ -17,6 +17,8 @@ class AdaMatchThreshold(Threshold):
     counts before it gates. Raises ConfigError for an unknown choice. Source: AdaMatch (ICLR 2022).
     """
 
+    aligns = True
+
     def __init__(self, classes: int, tau: float = 0.95, decay: float = 0.999, source: Source = "student") -> None:
         super().__init__(classes, tau)
         require_choice("threshold.source", source, ("teacher", "student"))
@@ -27,13 +29,13 @@ class AdaMatchThreshold(Threshold):
     @torch.no_grad()
     def forward(self, probs: Tensor, labeled: LabeledView | None = None, pool_rows: Tensor | None = None) -> Gate:
         """Return the gate of `probs` [B, C], after counting them and `labeled`."""
-        reference = require_labeled(labeled, self).probs.float()
-        self.alignment.update(probs.float(), reference)
-        self.tau.copy_(self.relative * dist.gather(reference).amax(1).mean())
+        labeled = require_labeled(labeled, self)
+        self.alignment.update(probs, labeled)
+        self.tau.copy_(self.relative * dist.gather(labeled.probs.float()).amax(1).mean())
         return self.gate(self.align(probs))
 
     @torch.no_grad()
     def align(self, probs: Tensor) -> Tensor:
         """Return `probs` [B, C] aligned to the labeled predictions."""
-        aligned: Tensor = self.alignment(probs.float())
+        aligned: Tensor = self.alignment(probs)
         return aligned

@@ -12,12 +12,14 @@ class Threshold(nn.Module):
     """Decide which pseudo-labels of a batch to keep.
 
     `tau` [C] are the thresholds in force. `needs_labeled` names the model whose predictions on the labeled batch
-    `forward` wants, None when it wants none; `needs_heldout` asks to `observe` a held-out fold before each epoch's end.
+    `forward` wants, None when it wants none; `needs_heldout` asks to `observe` a held-out fold before each epoch's end;
+    `aligns` says that it changes predictions by a running estimate of their distribution.
     """
 
     tau: Tensor
     needs_labeled: Source | None = None
     needs_heldout: bool = False
+    aligns: bool = False
 
     def __init__(self, classes: int, tau: float) -> None:
         super().__init__()

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fer_ssl.method.choices import Source, require_choice
 from fer_ssl.method.thresholds.alignment import Alignment
-from fer_ssl.method.thresholds.base import Threshold, require_labeled
+from fer_ssl.method.thresholds.base import Threshold
 from fer_ssl.types import Gate, LabeledView
 
 
@@ -30,15 +30,14 @@ class ConfidenceWeight(Threshold):
         require_choice("threshold.alignment", alignment, ("uniform", "model", "none"))
         require_choice("threshold.source", source, ("teacher", "student"))
         self.alignment = None if alignment == "none" else Alignment(classes, decay, alignment)
+        self.aligns = self.alignment is not None
         self.needs_labeled = source if alignment == "model" else None
 
     @torch.no_grad()
     def forward(self, probs: Tensor, labeled: LabeledView | None = None, pool_rows: Tensor | None = None) -> Gate:
         """Return the weights of `probs` [B, C], after counting them."""
         if self.alignment is not None:
-            follows = self.alignment.follows_labeled
-            reference = require_labeled(labeled, self).probs.float() if follows else None
-            self.alignment.update(probs.float(), reference)
+            self.alignment.update(probs, labeled)
         return Gate(self.align(probs).amax(1), self.tau.clone())
 
     @torch.no_grad()

@@ -86,17 +86,33 @@ class DynamicThreshold(Threshold):
     def update(self) -> None:
         """Set `tau` from what was observed and count one more epoch of the equation."""
         self.epoch.add_(1)
-        self.tau.copy_(
-            dtm_threshold(self.confidence_sum, self.correct_count, self.epoch, self.beta, self.gamma, self.floor)
-        )
+        self.tau.copy_(self.equation())
         if self.aggregate == "epoch":
             self.confidence_sum.zero_()
             self.correct_count.zero_()
+
+    def equation(self) -> Tensor:
+        """Return the thresholds [C] that follow from what was observed."""
+        return dtm_threshold(self.confidence_sum, self.correct_count, self.epoch, self.beta, self.gamma, self.floor)
 
     def end_epoch(self) -> None:
         """Update when the epoch is the period."""
         if self.update_every == "epoch":
             self.update()
+
+
+class RelativeDynamicThreshold(DynamicThreshold):
+    """Follow the mean confidence with a `floor` that is a share of it, so that hard classes get lower thresholds.
+
+    mean confidence * max(floor, beta / (1 + gamma^-epoch)); a class without a correct face keeps its threshold.
+    """
+
+    def equation(self) -> Tensor:
+        """Return the thresholds [C] that follow from what was observed."""
+        count = self.correct_count
+        mean = torch.where(count > 0, self.confidence_sum / count, 0.0)
+        factor = dtm_threshold(torch.ones_like(count), torch.ones_like(count), self.epoch, self.beta, self.gamma, 0.0)
+        return torch.where(count > 0, mean * factor.clamp(min=self.floor), self.tau.double())
 
 
 def _require_period(update_every: int | str, pool: str) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from fer_ssl import dist
 from fer_ssl.method.choices import Source, require_choice
 from fer_ssl.method.thresholds.alignment import Alignment
-from fer_ssl.method.thresholds.base import Threshold, require_labeled
+from fer_ssl.method.thresholds.base import Threshold
 from fer_ssl.types import Gate, LabeledView
 
 
@@ -40,6 +40,7 @@ class SoftMatchThreshold(Threshold):
         self.decay = decay
         self.per_class = per_class
         self.alignment = None if alignment == "none" else Alignment(classes, decay, alignment)
+        self.aligns = self.alignment is not None
         self.needs_labeled = source if alignment == "model" else None
         self.register_buffer("variance", torch.ones(classes))
 
@@ -55,8 +56,7 @@ class SoftMatchThreshold(Threshold):
     def _aligned(self, probs: Tensor, labeled: LabeledView | None) -> Tensor:
         if self.alignment is None:
             return probs
-        follows = self.alignment.follows_labeled
-        self.alignment.update(probs, require_labeled(labeled, self).probs.float() if follows else None)
+        self.alignment.update(probs, labeled)
         aligned: Tensor = self.alignment(probs)
         return aligned
 

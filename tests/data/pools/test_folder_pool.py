@@ -42,3 +42,22 @@ def test_limit_is_spread_over_the_listing(people):
 def test_empty_or_missing_root_names_the_override(tmp_path, name):
     with pytest.raises(DataError, match=r"expected images.*(empty|not exist).*unlabeled\.root=<dir>"):
         FolderPool(tmp_path / name).load(Decoder(8, 1))
+
+
+def test_a_list_can_name_the_people(people, tmp_path_factory):
+    names = tmp_path_factory.mktemp("lists") / "identity.txt"
+    names.write_bytes(b"\xef\xbb\xbf0.png  7\r\n1.png 8\r\n\r\n")
+    assert FolderPool(people, identities=str(names)).load(Decoder(8, 1)).subjects.tolist() == ["7", "8", "7", "7"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("0.png 7\n", "has no line for ann/album/1.png"), ("0.png\n", "line 1 of"), ("0.png 1 2\n", "line 1 of")],
+)
+def test_a_list_that_does_not_fit_is_named(people, tmp_path_factory, text, message):
+    names = tmp_path_factory.mktemp("lists") / "identity.txt"
+    names.write_text(text)
+    with pytest.raises(DataError, match=message):
+        FolderPool(people, identities=names).load(Decoder(8, 1))
+    with pytest.raises(DataError, match="is no list of people"):
+        FolderPool(people, identities=names.parent / "missing").load(Decoder(8, 1))

@@ -1,10 +1,15 @@
+import io
+import pickle
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from fer_ssl.data.decode import Decoder
-from fer_ssl.data.pools.parquet import ParquetPool
+from fer_ssl.data.pools.parquet import MappedImages, ParquetPool
 from fer_ssl.errors import DataError
 from fer_ssl.types import UNKNOWN
 
@@ -50,3 +55,57 @@ def test_missing_column_is_named(root):
 def test_empty_or_missing_root_names_the_override(tmp_path, name):
     with pytest.raises(DataError, match=r"(empty|not exist).*unlabeled\.root=<dir>"):
         ParquetPool(tmp_path / name).load(Decoder(8, 1))
+
+
+def test_encoded_images_that_do_not_fit_are_mapped_from_the_cache(root, monkeypatch, tmp_path_factory):
+    cache = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    pool = ParquetPool(root, subject_column="person", limit=4)
+    faces = pool.load(Decoder(8, 1, resident=False, resident_gib=0))
+    assert isinstance(faces.images.encoded, MappedImages)
+    assert values(faces) == [0, 1, 3, 4]
+    assert values(pool.load(Decoder(8, 1, resident=False))) == [0, 1, 3, 4]
+    images = pickle.loads(pickle.dumps(faces.images))
+    assert torch.equal(images.read(torch.arange(4)), faces.images.read(torch.arange(4)))
+    files = list(cache.rglob("*.*"))
+    assert [path.suffix for path in files] == [".arrow"]
+    pool.load(Decoder(8, 1, resident=False, resident_gib=0))
+    assert list(cache.rglob("*.*")) == files
+
+
+@pytest.mark.parametrize("column", [["a"], [1.5], [{"path": "x"}], [[1, 2]]])
+def test_a_column_of_other_things_is_named(tmp_path, column):
+    pq.write_table(pa.table({"image": column}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"column 'image' of .* holds .*, not the bytes of images"):
+        ParquetPool(tmp_path).load(Decoder(8, 1))
+
+
+def test_null_images_are_rejects(root):
+    pq.write_table(pa.table({"image": pa.array([None, b""], pa.binary())}), root / "part2.parquet")
+    faces = ParquetPool(root).load(Decoder(8, 1, max_rejected=0.5))
+    assert len(faces) == 6
+    with pytest.raises(DataError, match="2 of 8 images"):
+        ParquetPool(root).load(Decoder(8, 1))
+
+
+WHOLE = io.BytesIO()
+pq.write_table(pa.table({"image": [b"x" * 50] * 5}), WHOLE)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    cut=st.integers(0, len(WHOLE.getvalue())),
+    at=st.integers(0, len(WHOLE.getvalue()) - 1),
+    value=st.integers(0, 255),
+    fits=st.booleans(),
+)
+def test_damaged_files_are_read_or_data_errors(tmp_path, monkeypatch, cut, at, value, fits):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    data = bytearray(WHOLE.getvalue())
+    data[at] = value
+    (tmp_path / "any.parquet").write_bytes(data[: cut if cut < at else None])
+    try:
+        faces = ParquetPool(tmp_path / "any.parquet").load(Decoder(8, 1, False, resident_gib=8.0 if fits else 0.0))
+        [faces.images.encoded[row] for row in range(len(faces))]
+    except DataError:
+        return

@@ -1,11 +1,15 @@
+import io
 import pickle
 import tarfile
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fer_ssl.data.decode import Decoder
 from fer_ssl.data.images import StreamedImages
+from fer_ssl.data.pools import tars
 from fer_ssl.data.pools.shards import ShardPool
 from fer_ssl.errors import DataError
 from fer_ssl.types import UNKNOWN
@@ -69,7 +73,7 @@ def test_links_are_refused(tmp_path, kind):
 
 def test_compressed_shards_are_refused(tmp_path, face_bytes, write_shard):
     write_shard(tmp_path / "faces.tar", [("face_0.png", face_bytes[0])], mode="w:gz")
-    with pytest.raises(DataError, match=r"faces.tar is not an uncompressed tar"):
+    with pytest.raises(DataError, match=r"faces.tar is not a whole uncompressed tar"):
         ShardPool(tmp_path).load(Decoder(8, 1))
 
 
@@ -99,3 +103,37 @@ def test_real_lfw(real_data):
     assert len(set(faces.subjects.tolist())) == 5749
     assert faces.images.read(torch.tensor([0, 13232])).float().std() > 10
     assert len(faces.images.decoder.rejects) == 0
+
+
+def test_where_members_lie_is_cached_until_the_shard_changes(root, face_bytes, write_shard, monkeypatch):
+    before = values(ShardPool(root).load(Decoder(8, 1)))
+    with monkeypatch.context() as patched:
+        patched.setattr(tars, "index_tar", None)
+        assert values(ShardPool(root).load(Decoder(8, 1))) == before
+    write_shard(root / "faces-1.tar", [("Bob_0001.png", face_bytes[9])])
+    assert values(ShardPool(root).load(Decoder(8, 1))) == [0, 1, 9]
+
+
+WHOLE = io.BytesIO()
+with tarfile.open(fileobj=WHOLE, mode="w") as archive:
+    for name in ("a.png", "b" * 150 + ".png", "folder/c.jpg"):
+        member = tarfile.TarInfo(name)
+        member.size = 9
+        archive.addfile(member, io.BytesIO(b"no image."))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    cut=st.integers(0, len(WHOLE.getvalue())),
+    changes=st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 255)), max_size=6),
+)
+def test_damaged_tars_are_indexed_or_data_errors(cut, changes):
+    data = bytearray(WHOLE.getvalue())
+    for at, value in changes:
+        data[at] = value
+    data = data[:cut]
+    try:
+        table = tars.index_tar(io.BytesIO(data), "any.tar")
+    except DataError:
+        return
+    assert all(name.lower().endswith(tars.SUFFIXES) for name in table["name"].to_pylist())

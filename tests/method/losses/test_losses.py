@@ -63,6 +63,25 @@ def test_pseudo_label_mse_compares_probabilities(step: Step) -> None:
     torch.testing.assert_close(PseudoLabel(kind="mse")(step), (step.gate.keep * squares).mean())
 
 
+def test_pseudo_label_teaches_the_view_it_is_given(step: Step) -> None:
+    term = PseudoLabel(view="weak2", kind="mse")
+    squares = (step.student["weak2"].logits.softmax(1) - step.targets).square().mean(1)
+    assert term.student_views == {"weak2"}
+    torch.testing.assert_close(term(step), (step.gate.keep * squares).mean())
+    with pytest.raises(ConfigError, match=r"loss\.pseudo_label\.view=labeled"):
+        PseudoLabel(view="labeled")
+
+
+def test_pseudo_label_demands_a_margin_of_rarely_predicted_classes(step: Step) -> None:
+    prior = torch.tensor([0.5, 0.2, 0.1, 0.1, 0.05, 0.04, 0.01])
+    logits = step.student["strong"].logits + 0.4 * prior.log()
+    losses = F.cross_entropy(logits, step.pseudo_labels, reduction="none")
+    term, gate = PseudoLabel(margin=0.4), step.gate._replace(prior=prior)
+    torch.testing.assert_close(term(replace(step, gate=gate)), (step.gate.keep * losses).mean())
+    with pytest.raises(ConfigError, match=r"running mean prediction.* set alignment=debias"):
+        term(step)
+
+
 def test_pseudo_label_without_pool_is_refused(step: Step) -> None:
     with pytest.raises(ConfigError, match="unlabeled="):
         PseudoLabel()(replace(step, targets=None))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from fer_ssl.errors import ConfigError
-from fer_ssl.method.thresholds import DynamicThreshold
+from fer_ssl.method.thresholds import DynamicThreshold, RelativeDynamicThreshold
 from fer_ssl.types import LabeledView
 
 
@@ -73,6 +73,17 @@ def test_steps_can_be_the_period() -> None:
     threshold.end_epoch()
     assert epochs == [0, 1, 1, 2, 2]
     assert int(threshold.epoch) == 2
+
+
+def test_a_relative_floor_is_a_share_of_the_class_mean() -> None:
+    threshold = RelativeDynamicThreshold(3, floor=0.9, init=0.7)
+    probs = torch.tensor([[0.8, 0.1, 0.1], [0.1, 0.5, 0.4], [0.3, 0.6, 0.1], [0.9, 0.05, 0.05]])
+    labels = torch.tensor([0, 1, 1, 2])
+    for epoch, factor in ((1, 0.9), (2, 0.9), (3, 0.97 / (1 + math.exp(-3)))):
+        threshold.observe(LabeledView(probs, labels))
+        threshold.end_epoch()
+        expected = [0.8 * factor, 0.55 * factor, 0.7]  # nobody of class 2 is classified correctly
+        assert threshold.tau.tolist() == pytest.approx(expected, abs=1e-6), epoch
 
 
 def test_running_sums_forget_by_ema_decay() -> None:

@@ -1,0 +1,73 @@
+"""Two classifiers on one backbone: a balanced one, which is reported, and a plain one, which shapes the features."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from fer_ssl.method.functional import consistency_loss
+from fer_ssl.method.losses.base import Term, require
+from fer_ssl.types import Step
+
+REMEDY = "set unlabeled=<pool> or loss=[supervised]"
+
+
+class Balanced(Term):
+    """Teach the model's classifier labels and kept targets, each face counted by n_min / n_c of its class c.
+
+    For unlabeled faces c is the pseudo-label, and the weight falls from 1 to n_min / n_c in the course of `max_steps`.
+    As the auxiliary balanced classifier of ABC (Lee et al., NeurIPS 2021), whose random masks have these weights as
+    their means; it is the model's own classifier here, and `Plain` is the auxiliary one. `class_counts` [C] and
+    `max_steps` are passed by the program. Raises ConfigError in a run without a pool.
+    """
+
+    student_views = frozenset({"labeled", "strong"})
+    rarity: Tensor
+
+    def __init__(self, class_counts: Sequence[int], max_steps: int, weight: float = 1.0) -> None:
+        super().__init__(weight)
+        counts = torch.tensor(class_counts, dtype=torch.float32).clamp(min=1)
+        self.max_steps = max_steps
+        self.register_buffer("rarity", counts.min() / counts)
+
+    def forward(self, step: Step) -> Tensor:
+        """Return the sum of both means, over the labeled and over the unlabeled batch."""
+        targets = require(step.targets, self, "targets of unlabeled faces", REMEDY)
+        pseudo_labels = require(step.pseudo_labels, self, "pseudo-labels", REMEDY)
+        gate = require(step.gate, self, "a threshold's gate", REMEDY)
+        labeled = consistency_loss(step.student["labeled"].logits, step.labels, self.rarity[step.labels])
+        gradual = 1 - step.global_step / self.max_steps * (1 - self.rarity[pseudo_labels])
+        return labeled + consistency_loss(step.student["strong"].logits, targets, gate.keep * gradual)
+
+
+class Plain(Term):
+    """Train the features by FixMatch with a linear classifier of their own, which is not reported.
+
+    It sees the embeddings, so set head.projection=null; of unit norm, they are multiplied by `scale`. The teacher's
+    weak view is pseudo-labeled from `tau` on by the present classifier on averaged features. `classes` and `width` are
+    passed by the program.
+    """
+
+    student_views = frozenset({"labeled", "strong"})
+    teacher_views = frozenset({"weak"})
+    uses_logits = False
+    uses_embeddings = True
+    uses_pseudo_labels = False
+
+    def __init__(self, classes: int, width: int, weight: float = 1.0, tau: float = 0.95, scale: float = 16.0) -> None:
+        super().__init__(weight)
+        self.classifier = nn.Linear(width, classes)
+        self.tau, self.scale = tau, scale
+
+    def forward(self, step: Step) -> Tensor:
+        """Return the sum of the supervised and the pseudo-label loss."""
+        with torch.no_grad():
+            confidence, pseudo_labels = self._logits(step.teacher["weak"].embeddings).softmax(1).max(1)
+        labeled = F.cross_entropy(self._logits(step.student["labeled"].embeddings), step.labels)
+        strong = self._logits(step.student["strong"].embeddings)
+        return labeled + consistency_loss(strong, pseudo_labels, (confidence >= self.tau).float())
+
+    def _logits(self, embeddings: Tensor) -> Tensor:
+        logits: Tensor = self.classifier(self.scale * embeddings)
+        return logits.float()

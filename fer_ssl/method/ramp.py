@@ -1,0 +1,31 @@
+"""A weight that rises while a run trains."""
+
+from dataclasses import dataclass
+
+from fer_ssl.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """Rise linearly from 0 to `peak` between the shares `start` and `end` of a run of `steps` optimizer steps.
+
+    It is a function of the step alone, so a resumed run needs no state of it. Raises ConfigError unless
+    0 <= start < end <= 1.
+    """
+
+    peak: float
+    start: float
+    end: float
+    steps: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.end <= 1:
+            raise ConfigError(
+                f"a weight cannot rise from {self.start} to {self.end} of training; set loss.<term>.weight.start and "
+                "loss.<term>.weight.end with 0 <= start < end <= 1, or loss.<term>.weight=<number>"
+            )
+
+    def at(self, global_step: int) -> float:
+        """Return the weight of optimizer step `global_step`, counted from 0."""
+        risen = (global_step / self.steps - self.start) / (self.end - self.start)
+        return self.peak * min(max(risen, 0.0), 1.0)

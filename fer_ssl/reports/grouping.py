@@ -1,0 +1,119 @@
+"""Runs found, told apart and put together: the seeds of one experiment, and the protocol that runs share."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from math import inf
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fer_ssl.errors import FerError
+from fer_ssl.reports.run import Run
+
+# may differ between the seeds of one experiment
+DRAW_KEYS = frozenset({"seed", "data.split_seed", "data.split_file", "run_dir", "ckpt_path"})
+
+
+class Protocol(NamedTuple):
+    """What runs must share to stand in one table; `unlabeled` is None for a run without a pool."""
+
+    data: object
+    image_size: object
+    steps: object
+    backbone: object
+    labeled: object
+    unlabeled: object
+
+    def __str__(self) -> str:
+        batch = f"{self.labeled} labeled" + ("" if self.unlabeled is None else f" + {self.unlabeled} unlabeled")
+        return f"data {self.data}, {self.image_size} px, {self.steps} steps, batch {batch}, backbone {self.backbone}"
+
+
+def find_runs(paths: Sequence[Path]) -> tuple[list[Run], list[Path]]:
+    """Return the runs that were scored on a test split, and the directories of those that were not."""
+    files = [file for path in paths for file in sorted(path.rglob("config.yaml")) if file.parent.name != ".hydra"]
+    found = {file.parent.resolve(): file.parent for file in files}
+    runs = {path: _scored(path) for path in found.values()}
+    return [run for run in runs.values() if run], [path for path, run in runs.items() if run is None]
+
+
+def _scored(path: Path) -> Run | None:
+    try:
+        run = Run(path)
+    except FerError:
+        return None
+    return None if run.score("test.macro_f1") is None else run
+
+
+def protocol(run: Run) -> Protocol:
+    """Return the protocol of a run."""
+    data, image_size, steps = (run.setting(key) for key in ("data.name", "image_size", "trainer.max_steps"))
+    batch = (run.setting(key) for key in ("batch.labeled", "batch.unlabeled"))
+    shared = Protocol(data, image_size, steps, run.backbone, *batch)
+    return shared if pool_name(run) != "none" else shared._replace(unlabeled=None)
+
+
+def config_hash(run: Run) -> str:
+    """Return 8 hex digits of the configuration, the draw of seeds and splits left out."""
+    shared = {key: value for key, value in flat(run.config) if key not in DRAW_KEYS}
+    return hashlib.sha256(json.dumps(shared, sort_keys=True, default=str).encode()).hexdigest()[:8]
+
+
+def pool_name(run: Run) -> str:
+    """Return the name of the unlabeled faces, `none` where there are none."""
+    return str(run.setting("unlabeled.name") or "none")
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every setting under its dotted key, but where the run lies."""
+    for name, value in tree.items():
+        if prefix and name == "run_dir":
+            continue  # parts that write files are told the run's directory, which differs from run to run
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def draw_of(run: Run) -> str:
+    """Return the seeds and splits of a run, equal for runs that can be paired."""
+    return ", ".join(str(run.setting(key)) for key in sorted(DRAW_KEYS - {"run_dir", "ckpt_path"}))
+
+
+def drop_repeats(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
+    """Keep the newest of runs that differ in nothing, so that no seed counts twice."""
+    newest: dict[tuple[str, str], Run] = {}
+    for run in sorted(runs, key=lambda run: (run.path / "metrics.json").stat().st_mtime):
+        newest[config_hash(run), draw_of(run)] = run
+    kept = {id(run) for run in newest.values()}
+    return [run for run in runs if id(run) in kept], [run for run in runs if id(run) not in kept]
+
+
+def experiments(runs: Sequence[Run]) -> Iterator[list[Run]]:
+    """Yield the runs of every experiment, by labels per class, name and pool."""
+
+    def key(run: Run) -> tuple[float, str, str, str]:
+        labels = run.setting("data.labels_per_class")
+        return (
+            inf if labels is None else float(labels),
+            run.name,
+            pool_name(run),
+            setting_text(run, "trainer.max_steps"),
+        )
+
+    for _, group in groupby(sorted(runs, key=key), key):
+        yield list(group)
+
+
+def setting_text(run: Run, key: str, otherwise: str = "-") -> str:
+    """Return a setting as text, `otherwise` where it is null or absent."""
+    value = run.setting(key)
+    return otherwise if value is None else str(value)
+
+
+def mixture(runs: Sequence[Run]) -> list[str]:
+    """Return the settings, beyond the seeds, in which runs differ."""
+    flats = [{key: repr(value) for key, value in flat(run.config)} for run in runs]
+    keys = sorted(set().union(*flats) - DRAW_KEYS)
+    return [key for key in keys if len({each.get(key) for each in flats}) > 1]

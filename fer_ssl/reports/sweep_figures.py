@@ -1,0 +1,93 @@
+"""The figures of a sweep: what each part is worth, budgets, classes, thresholds."""
+
+from collections.abc import Sequence
+from statistics import mean
+
+import numpy as np
+
+from fer_ssl.reports.figures import INK, PALETTE, canvas, class_curves, finish, inline, lines
+from fer_ssl.reports.markup import Html
+from fer_ssl.reports.run import Series
+from fer_ssl.reports.sweep import Row, Sweep
+
+WIDE = 9.8  # inches, the whole page
+POINTS = 100  # steps at which curves of several runs are averaged
+
+
+def waterfall(sweep: Sweep) -> Html | None:
+    """Return the rows' distances from the baseline, the largest loss first; None where nothing is compared."""
+    rows = [(row, row.difference) for row in sweep.rows]
+    compared = sorted(((found[0], row.title) for row, found in rows if found), reverse=True)
+    if not compared:
+        return None
+    titles = [title for _, title in compared]
+    centers, lows, highs = 100 * np.array([difference[:3] for difference, _ in compared]).T
+    places = np.arange(len(titles))
+    label = f"macro-F1, points from {sweep.baseline}"
+    with canvas("", across=label, width=WIDE, height=0.9 + 0.28 * len(titles)) as (figure, axes, svg):
+        colors = [PALETTE[2] if value >= 0 else PALETTE[3] for value in centers]
+        axes.barh(places, centers, 0.62, color=colors, alpha=0.85)
+        axes.hlines(places, lows, highs, color=INK, linewidth=1.2)
+        axes.axvline(0, color=INK, linewidth=1)
+        axes.set_yticks(places, titles)
+        axes.grid(axis="y", visible=False)
+        finish(figure, axes, 0)
+    return inline(svg)
+
+
+def budgets(sweep: Sweep) -> Html | None:
+    """Return macro-F1 over labels per class with its standard deviation; None for fewer than two budgets."""
+    if len([each for each in sweep.budgets if each is not None]) < 2:
+        return None
+    with canvas("macro-F1 (%)", across="labels per class", width=WIDE) as (figure, axes, svg):
+        names = list(dict.fromkeys(row.name for row in sweep.rows))
+        for name, color in zip(names, _colors(len(names)), strict=True):
+            found = [(row.labels, row.spread("test.macro_f1")) for row in sweep.rows if row.name == name]
+            points = [(labels, 100 * each.mean, 100 * (each.std or 0)) for labels, each in found if labels and each]
+            if points:
+                x, y, error = zip(*points, strict=True)
+                axes.errorbar(x, y, error, color=color, label=name, marker="o", markersize=3, capsize=2, linewidth=1.5)
+        known = [each for each in sweep.budgets if each is not None]
+        axes.set_xscale("log")
+        axes.set_xticks(known, [str(each) for each in known])
+        axes.minorticks_off()
+        finish(figure, axes, len(names))
+    return inline(svg)
+
+
+def class_bars(sweep: Sweep) -> Html:
+    """Return F1 per class, a bar for each row."""
+    rows, classes = sweep.rows, sweep.classes
+    width = 0.84 / len(rows)
+    with canvas("F1 (%)", across="", width=WIDE) as (figure, axes, svg):
+        for place, (row, color) in enumerate(zip(rows, _colors(len(rows)), strict=True)):
+            heights = [100 * value for value in row.per_class_f1().values()]
+            x = np.arange(len(classes)) + (place - (len(rows) - 1) / 2) * width
+            axes.bar(
+                x, heights, width * 0.92, color=color, label=row.title, alpha=0.5 if place >= len(PALETTE) else 0.9
+            )
+        axes.set_xticks(np.arange(len(classes)), classes)
+        axes.grid(axis="x", visible=False)
+        finish(figure, axes, len(rows))
+    return inline(svg)
+
+
+def thresholds(row: Row) -> Html | None:
+    """Return tau of every class over training, mean over runs; None where none was logged."""
+    families = [run.family("tau") for run in row.runs]
+    names = [name for name in row.runs[0].classes if all(name in family for family in families)]
+    if not names:
+        return None
+    curves = {name: _average([family[name] for family in families]) for name in names}
+    return lines(class_curves(curves, row.runs[0].classes), "tau")
+
+
+def _average(series: Sequence[Series]) -> Series:
+    """Return the mean of curves, each read at the same steps."""
+    steps = np.linspace(max(each.steps[0] for each in series), min(each.steps[-1] for each in series), POINTS)
+    values = [np.interp(steps, *each) for each in series]
+    return Series(steps, np.array([mean(column) for column in zip(*values, strict=True)]))
+
+
+def _colors(count: int) -> list[str]:
+    return [PALETTE[place % len(PALETTE)] for place in range(count)]

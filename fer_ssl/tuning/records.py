@@ -1,0 +1,58 @@
+"""What a search leaves beside its study: a table of trials, and the best one as an experiment."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import FrozenTrial
+
+
+def write_trials(path: Path, study: "Study") -> None:
+    """Write number, state, macro-F1 on validation and parameters of every trial."""
+    trials = study.get_trials(deepcopy=False)
+    names = sorted({name for trial in trials for name in trial.params})
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["trial", "state", "macro_f1", *names])
+        writer.writeheader()
+        for trial in trials:
+            row = {"trial": trial.number, "state": trial.state.name.lower(), "macro_f1": trial.value}
+            writer.writerow(row | trial.params)
+
+
+def write_best(folder: Path, cfg: DictConfig, best: "FrozenTrial", overrides: Sequence[str]) -> Path:
+    """Write the best parameters as `experiment/tuned.yaml` and return its path.
+
+    Its parts are those of the search's own `+experiment`; other overrides of the search stand in its head.
+    """
+    base = [each.split("=", 1)[1] for each in overrides if each.startswith("+experiment=")]
+    others = [each for each in overrides if not each.startswith("+experiment=")]
+    groups = {key: value for key, value in best.params.items() if key in HydraConfig.get().runtime.choices}
+    values = {key: value for key, value in best.params.items() if key not in groups}
+    parts = [*base, *({f"override /{group}": _choice(value)} for group, value in groups.items()), "_self_"]
+    body: dict[str, Any] = {"defaults": parts, "name": f"{cfg.name}_tuned"}
+    for key, value in values.items():
+        _put(body, key.split("."), value)
+    command = f"python -m fer_ssl.train --config-dir {folder} +experiment=tuned {' '.join(others)}".rstrip()
+    score = f"{100 * (best.value or 0):.2f}"
+    head = f"# @package _global_\n# Best of a search: trial {best.number}, macro-F1 {score} on validation\n"
+    path = folder / "experiment" / "tuned.yaml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"{head}# {command}\n{yaml.safe_dump(body, sort_keys=False)}", encoding="utf-8")
+    return path
+
+
+def _choice(value: Any) -> Any:
+    return yaml.safe_load(str(value))
+
+
+def _put(tree: dict[str, Any], way: Sequence[str], value: Any) -> None:
+    for part in way[:-1]:
+        tree = tree.setdefault(part, {})
+    tree[way[-1]] = value

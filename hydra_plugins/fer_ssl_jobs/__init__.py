@@ -1,0 +1,1 @@
+"""Hydra looks for launchers in packages of this place."""

@@ -1,0 +1,90 @@
+import pickle
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fer_ssl.data.decode import Decoder
+from fer_ssl.data.pools.video import VideoPool
+from fer_ssl.errors import ConfigError, DataError
+
+av = pytest.importorskip("av")
+
+
+def write_video(path: Path, frames: int, rate: int = 10) -> Path:
+    """Write frames of 32 x 32 whose brightness is ten times the number of the frame, a key frame every 12."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=rate)
+        stream.width = stream.height = 32
+        stream.gop_size = 12
+        for number in range(frames):
+            pixels = np.full((32, 32, 3), min(number * 10, 250), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def values(faces, rows: list[int] | None = None) -> list[float]:
+    rows = list(range(len(faces))) if rows is None else rows
+    return faces.images.read(torch.tensor(rows)).flatten(1).float().mean(1).tolist()
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> Path:
+    write_video(tmp_path / "a.mp4", 25)
+    write_video(tmp_path / "deep" / "b.avi", 7)
+    return tmp_path
+
+
+@pytest.mark.parametrize("resident", [True, False])
+def test_frames_are_sampled_by_time(videos: Path, resident: bool) -> None:
+    faces = VideoPool(videos, every_seconds=0.5).load(Decoder(8, 1, resident=resident))
+    expected = [0, 500, 1000, 1500, 2000]
+    names = [f"a.mp4/{time:07d}" for time in expected] + [f"deep/b.avi/{time:07d}" for time in expected[:2]]
+    assert faces.ids.tolist() == names
+    assert faces.subjects.tolist() == [0] * 5 + [1] * 2
+    assert values(faces) == pytest.approx([0, 50, 100, 150, 200, 0, 50], abs=4)
+
+
+def test_any_order_reads_the_same_frames(videos: Path) -> None:
+    faces = VideoPool(videos, every_seconds=0.5, limit=6).load(Decoder(8, 1, resident=False))
+    order = [5, 2, 3, 0, 4, 4, 1]
+    assert values(faces, order) == pytest.approx([values(faces)[row] for row in order])
+    images = pickle.loads(pickle.dumps(faces.images))
+    assert images.read(torch.tensor([2])).float().mean() == pytest.approx(values(faces)[2])
+
+
+def test_one_video_and_its_name(videos: Path) -> None:
+    assert VideoPool(videos / "a.mp4", 1.0).load(Decoder(8, 1)).ids.tolist()[:1] == ["a.mp4/0000000"]
+
+
+def test_what_is_no_video_is_named(videos: Path) -> None:
+    (videos / "c.mp4").write_bytes(b"no video")
+    with pytest.raises(DataError, match=r"c\.mp4 is no video"):
+        VideoPool(videos).load(Decoder(8, 1))
+
+
+def test_a_cut_video_gives_what_it_has(videos: Path) -> None:
+    path = write_video(videos / "long.avi", 200)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 9 // 10])
+    faces = VideoPool(path, every_seconds=1.0).load(Decoder(8, 1, resident=False, max_rejected=0.9))
+    assert len(faces) == 20
+    assert values(faces)[:2] == pytest.approx([0, 100], abs=4)
+    assert 1 <= len(faces.images.decoder.rejects.reasons) < 10
+
+
+@pytest.mark.parametrize("name", ["", "missing"])
+def test_empty_or_missing_root_names_the_override(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match=r"expected videos below .*unlabeled\.root=<dir>"):
+        VideoPool(tmp_path / name).load(Decoder(8, 1))
+
+
+def test_a_missing_package_and_a_wrong_time_name_the_remedy(videos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"unlabeled\.every_seconds=1"):
+        VideoPool(videos, every_seconds=0)
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(ConfigError, match=r"pip install 'fer-ssl\[video\]'"):
+        VideoPool(videos).load(Decoder(8, 1))

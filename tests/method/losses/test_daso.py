@@ -1,0 +1,102 @@
+"""DASO: pseudo-labels blended with nearness to prototypes."""
+
+import io
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from fer_ssl.errors import ConfigError
+from fer_ssl.method.losses import DASO
+from fer_ssl.types import Output, Step
+
+ROWS, CLASSES, WIDTH = 6, 3, 5
+
+
+def output(seed: int, grad: bool = True) -> Output:
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(ROWS, CLASSES, generator=generator).mul(3).requires_grad_(grad)
+    embeddings = F.normalize(torch.randn(ROWS, WIDTH, generator=generator)).requires_grad_(grad)
+    return Output(logits, embeddings)
+
+
+def step(seed: int, global_step: int = 0) -> Step:
+    teacher = {"labeled": output(seed, grad=False), "weak": output(seed + 100, grad=False)}
+    labels = torch.arange(ROWS) % CLASSES
+    probs = teacher["weak"].logits.softmax(1)
+    return Step({"strong": output(seed + 200)}, teacher, labels, None, probs, None, None, None, global_step)
+
+
+class Naive:
+    """DASO step by step, from its definition."""
+
+    def __init__(self) -> None:
+        self.prototypes: dict[int, Tensor] = {}
+        self.frequency = torch.full((CLASSES,), 1 / CLASSES)
+
+    def loss(self, taken: Step) -> Tensor:
+        for label in range(CLASSES):
+            mean = taken.teacher["labeled"].embeddings[taken.labels == label].mean(0)
+            old = self.prototypes.get(label)
+            self.prototypes[label] = mean if old is None else 0.9 * old + 0.1 * mean
+        prototypes = torch.stack([F.normalize(self.prototypes[label], dim=0) for label in range(CLASSES)])
+        powered = self.frequency ** (1 / 1.5)
+        losses, counted = [], torch.zeros(CLASSES)
+        for row in range(ROWS):
+            semantic = (prototypes @ taken.teacher["weak"].embeddings[row] / 0.05).softmax(0)
+            linear = taken.probs[row]
+            share = powered[linear.argmax()] / powered.max()
+            blended = (1 - share) * linear + share * semantic
+            counted[blended.argmax()] += 1 / ROWS
+            strong = taken.student["strong"]
+            taught = -strong.logits[row].log_softmax(0)[blended.argmax()] * (blended.max() >= 0.7)
+            near = (prototypes @ strong.embeddings[row] / 0.05).log_softmax(0)
+            losses.append(taught - 0.5 * (semantic * near).sum())
+        self.frequency = 0.9 * self.frequency + 0.1 * counted
+        return torch.stack(losses).mean()
+
+
+def fresh(warmup: float = 0.0) -> DASO:
+    return DASO(CLASSES, WIDTH, max_steps=100, tau=0.7, nearness=0.5, warmup=warmup, decay=0.9)
+
+
+def test_losses_and_gradients_are_those_of_the_definition() -> None:
+    term, naive = fresh(), Naive()
+    for seed in range(5):
+        taken = step(seed)
+        strong = taken.student["strong"]
+        loss, expected = term(taken), naive.loss(taken)
+        torch.testing.assert_close(loss, expected)
+        for ours, theirs in zip(
+            torch.autograd.grad(loss, [strong.logits, strong.embeddings]),
+            torch.autograd.grad(expected, [strong.logits, strong.embeddings]),
+            strict=True,
+        ):
+            torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-4)
+
+
+def test_before_the_warm_up_ends_the_classifier_alone_labels() -> None:
+    taken = step(0)
+    probs = taken.probs
+    losses = F.cross_entropy(taken.student["strong"].logits, probs.argmax(1), reduction="none")
+    torch.testing.assert_close(fresh(warmup=0.5)(taken), (losses * (probs.amax(1) >= 0.7)).mean())
+    assert not torch.equal(fresh(warmup=0.5)(replace(taken, global_step=50)), fresh(warmup=0.5)(taken))
+
+
+def test_it_resumes_exactly() -> None:
+    straight, first, second = fresh(), fresh(), fresh()
+    expected = [straight(step(seed)) for seed in range(6)]
+    for seed in range(3):
+        first(step(seed))
+    stored = io.BytesIO()
+    torch.save(first.state_dict(), stored)
+    stored.seek(0)
+    second.load_state_dict(torch.load(stored, weights_only=True))
+    assert all(torch.equal(second(step(seed)), expected[seed]) for seed in range(3, 6))
+
+
+def test_without_a_pool_the_override_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"set unlabeled=<pool> or loss=\[supervised\]"):
+        fresh()(replace(step(0), probs=None))

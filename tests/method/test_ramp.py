@@ -1,0 +1,18 @@
+import pytest
+
+from fer_ssl.errors import ConfigError
+from fer_ssl.method.losses import PseudoLabel
+from fer_ssl.method.ramp import Ramp
+
+
+def test_a_weight_rises_and_stays() -> None:
+    term = PseudoLabel(weight=Ramp(peak=50.0, start=0.1, end=0.5, steps=100))
+    weights = [term.weight_at(step) for step in (0, 10, 20, 30, 50, 99)]
+    assert weights == pytest.approx([0, 0, 12.5, 25, 50, 50])
+    assert PseudoLabel(weight=2.0).weight_at(0) == 2.0
+
+
+@pytest.mark.parametrize(("start", "end"), [(0.4, 0.4), (0.5, 0.1), (-0.1, 0.4), (0.0, 1.1)])
+def test_a_weight_that_cannot_rise_is_refused(start: float, end: float) -> None:
+    with pytest.raises(ConfigError, match=r"cannot rise from .* set loss\.<term>\.weight\.start"):
+        Ramp(1.0, start, end, 100)

@@ -1,0 +1,104 @@
+"""Statistics of differences, each beside a naive or an independent reference."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from fer_ssl.metrics.confusion import macro_f1 as reference_macro_f1
+from fer_ssl.reports.statistics import Pair, macro_f1, over_faces, over_seeds, sign_flip_p
+
+DRAW = np.random.default_rng(3)
+
+
+def naive_f1(labels: np.ndarray, predictions: np.ndarray, classes: int) -> float:
+    scores = []
+    for label in range(classes):
+        hits = sum(1 for truth, guess in zip(labels, predictions, strict=True) if truth == guess == label)
+        total = (labels == label).sum() + (predictions == label).sum()
+        scores.append(2 * hits / total if total else 0.0)
+    return sum(scores) / classes
+
+
+def test_macro_f1_is_that_of_the_metrics() -> None:
+    import torch
+
+    labels, predictions = DRAW.integers(0, 6, (2, 200))
+    confusion = torch.zeros(7, 7)
+    for truth, guess in zip(labels, predictions, strict=True):
+        confusion[truth, guess] += 1
+    (score,) = macro_f1(labels, predictions, 7, np.ones((1, 200)))
+    assert score == pytest.approx(float(reference_macro_f1(confusion)), abs=1e-6)
+    assert score == pytest.approx(naive_f1(labels, predictions, 7))
+
+
+def test_weights_are_faces_counted_again() -> None:
+    labels, predictions = DRAW.integers(0, 4, (2, 50))
+    counts = DRAW.integers(0, 4, (3, 50))
+    scores = macro_f1(labels, predictions, 4, counts.astype(float))
+    for row, score in zip(counts, scores, strict=True):
+        assert score == pytest.approx(naive_f1(labels.repeat(row), predictions.repeat(row), 4))
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 8])
+def test_sign_flips_are_those_of_scipy(count: int) -> None:
+    differences = DRAW.normal(0.4, 1.0, count)
+    expected = stats.permutation_test(
+        (differences,), lambda x, axis: x.mean(axis=axis), permutation_type="samples", n_resamples=np.inf
+    )
+    assert sign_flip_p(differences) == pytest.approx(expected.pvalue)
+
+
+def test_signs_of_many_differences_are_drawn() -> None:
+    differences = DRAW.normal(0.3, 1.0, 40)
+    assert sign_flip_p(differences) == pytest.approx(stats.ttest_1samp(differences, 0).pvalue, abs=0.02)
+
+
+def test_few_runs_cannot_be_significant() -> None:
+    assert [sign_flip_p(np.ones(count)) for count in (2, 3, 5, 6)] == [0.5, 0.25, 0.0625, 0.03125]
+
+
+def test_the_interval_over_runs_is_that_of_every_resample() -> None:
+    differences = [0.02, -0.01, 0.05]
+    found = over_seeds(differences)
+    assert found
+    means = [np.mean(each) for each in product(differences, repeat=3)]
+    assert found.mean == pytest.approx(0.02)
+    low, high = np.percentile(means, [2.5, 97.5], method="inverted_cdf")  # 27 means, some of them often
+    assert (found.low, found.high) == pytest.approx((low, high))
+
+
+def test_one_run_has_no_difference_over_runs() -> None:
+    assert over_seeds([0.1]) is None
+
+
+def noisy(labels: np.ndarray, share: float) -> np.ndarray:
+    return np.where(DRAW.random(len(labels)) < share, DRAW.integers(0, 5, len(labels)), labels)
+
+
+def test_the_difference_over_faces_is_that_of_a_loop() -> None:
+    labels = DRAW.integers(0, 5, 300)
+    pairs = [Pair(labels, noisy(labels, 0.3), noisy(labels, 0.5)) for _ in range(2)]
+    found = over_faces(pairs, 5)
+    draws = []
+    for _ in range(400):
+        faces = DRAW.integers(0, 300, 300)
+        gains = [naive_f1(a[faces], b[faces], 5) - naive_f1(a[faces], c[faces], 5) for a, b, c in pairs]
+        draws.append(np.mean(gains))
+    assert found.mean == pytest.approx(np.mean([naive_f1(a, b, 5) - naive_f1(a, c, 5) for a, b, c in pairs]))
+    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(draws, [2.5, 97.5])), abs=0.015)
+    assert found.p < 0.01
+
+
+def test_equal_predictions_differ_in_nothing() -> None:
+    labels = DRAW.integers(0, 5, 100)
+    same = noisy(labels, 0.4)
+    assert over_faces([Pair(labels, same, same)], 5) == (0.0, 0.0, 0.0, 1.0)
+
+
+def test_who_is_better_does_not_depend_on_who_is_first() -> None:
+    labels = DRAW.integers(0, 5, 200)
+    ours, theirs = noisy(labels, 0.3), noisy(labels, 0.35)
+    there, back = over_faces([Pair(labels, ours, theirs)], 5), over_faces([Pair(labels, theirs, ours)], 5)
+    assert (there.mean, there.low, there.high, there.p) == pytest.approx((-back.mean, -back.high, -back.low, back.p))

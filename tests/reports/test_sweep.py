@@ -1,0 +1,205 @@
+"""The report of a sweep: what may be averaged, what is missing, and the same numbers in every form."""
+
+import csv
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pages import Page
+from pyarrow import parquet
+
+from fer_ssl.errors import DataError
+from fer_ssl.jobs.journal import Entry, record
+from fer_ssl.report import main
+from fer_ssl.reports.sweep import read_sweep
+
+Make = Callable[..., Path]
+SEEDS = range(3)
+SHIFTS = {"full": (0.1, 0.111, 0.131), "no_infonce": (0.08, 0.07, 0.14), "no_pool": (0.0, 0.02, 0.01)}
+
+
+@pytest.fixture
+def sweep(make_scored: Make, tmp_path: Path) -> Path:
+    for name, shifts in SHIFTS.items():
+        own: dict[str, Any] = {"unlabeled": {"name": "none"}, "batch": {"labeled": 32}} if name == "no_pool" else {}
+        for seed in SEEDS:
+            make_scored(f"sweep/{name}_seed{seed}", shifts[seed], name=name, seed=seed, **own)
+    return tmp_path / "sweep"
+
+
+def predict(run: Path, share: float, seed: int) -> None:
+    """Write test predictions of which about `share` are right."""
+    labels = np.random.default_rng(0).integers(0, 8, 400)
+    draw = np.random.default_rng(seed)
+    guesses = np.where(draw.random(400) < share, labels, draw.integers(0, 8, 400))
+    columns = {"id": [f"f{n}" for n in range(400)], "split": ["test"] * 400, "label": labels, "prediction": guesses}
+    parquet.write_table(pa.table(columns), run / "predictions.parquet")
+
+
+def written(sweep: Path) -> tuple[dict[str, dict[str, str]], str]:
+    """Return the rows of sweep.csv by experiment, and sweep.md."""
+    assert main([str(sweep)]) == [sweep / f"sweep.{form}" for form in ("md", "tex", "csv", "html")]
+    with (sweep / "sweep.csv").open(newline="") as file:
+        rows = {row["experiment"]: row for row in csv.DictReader(file)}
+    return rows, (sweep / "sweep.md").read_text()
+
+
+def test_numbers_are_means_and_paired_differences(sweep: Path) -> None:
+    rows, text = written(sweep)
+    ours, base = SHIFTS["no_infonce"], SHIFTS["full"]
+    assert float(rows["no_infonce"]["macro_f1"]) == pytest.approx(0.4336 + mean(ours))
+    assert float(rows["no_infonce"]["macro_f1_std"]) == pytest.approx(stdev(ours))
+    difference = mean(a - b for a, b in zip(ours, base, strict=True))
+    assert float(rows["no_infonce"]["mean_over_runs"]) == pytest.approx(difference)
+    assert float(rows["no_pool"]["p_over_runs"]) == 0.25
+    assert rows["full"]["baseline"] == rows["full"]["mean_over_runs"] == ""
+    assert f"| {100 * (0.4336 + mean(ours)):.2f} ± {100 * stdev(ours):.2f} | {100 * difference:+.2f} |" in text
+    assert "| 3 runs |" in text
+    assert "| no_pool | 61.4 | 73.2 | 20.5 | 512 |" in text
+
+
+def test_few_runs_are_compared_over_faces(sweep: Path) -> None:
+    for seed in SEEDS:
+        predict(sweep / f"full_seed{seed}", 0.7, seed)
+        predict(sweep / f"no_pool_seed{seed}", 0.4, seed + 10)
+    rows, text = written(sweep)
+    assert float(rows["no_pool"]["high_over_faces"]) < 0
+    assert float(rows["no_pool"]["p_over_faces"]) < 0.01
+    assert rows["no_infonce"]["mean_over_faces"] == "", "its runs kept no predictions"
+    (line,) = [line for line in text.splitlines() if line.startswith("| no_pool | 3 (0, 1, 2)")]
+    assert "| < 0.001 | faces, 3 runs |" in line
+
+
+def test_enough_runs_are_compared_over_runs(make_scored: Make, tmp_path: Path) -> None:
+    for seed in range(6):
+        predict(make_scored(f"sweep/full_{seed}", 0.0, name="full", seed=seed), 0.6, seed)
+        predict(make_scored(f"sweep/other_{seed}", 0.01 + 0.001 * seed, name="other", seed=seed), 0.5, seed + 10)
+    _, text = written(tmp_path / "sweep")
+    assert "| 0.031 | 6 runs |" in text
+
+
+def test_the_baseline_can_be_named(sweep: Path) -> None:
+    main([str(sweep), "--baseline", "no_pool"])
+    assert "Δ no_pool" in (sweep / "sweep.md").read_text()
+    with pytest.raises(
+        DataError, match=r"no runs of the baseline fixmatch; set --baseline full or no_infonce or no_pool"
+    ):
+        main([str(sweep), "--baseline", "fixmatch"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"image_size": 112}, r"image_size is 112 in fixmatch, 48 in full_seed0 and 8 more"),
+        ({"trainer": {"max_steps": 99}}, r"trainer\.max_steps is 99 in fixmatch"),
+        ({"backbone": {"name": "resnet50"}}, r"backbone\.name is resnet50 in fixmatch"),
+        ({"batch": {"labeled": 32, "unlabeled": 7}}, r"batch\.unlabeled is 7 in fixmatch"),
+        ({"data": {"name": "ferplus", "labels_per_class": 25}}, r"data\.name is ferplus in fixmatch"),
+    ],
+)
+def test_mixed_protocols_are_refused(sweep: Path, make_scored: Make, changes: dict[str, Any], told: str) -> None:
+    make_scored("sweep/fixmatch", name="fixmatch", **changes)
+    with pytest.raises(DataError, match=f"mixes protocols.*{told}.*--table FILE"):
+        main([str(sweep)])
+    assert not (sweep / "sweep.md").exists()
+
+
+def test_runs_of_one_name_are_to_be_seeds(sweep: Path, make_scored: Make) -> None:
+    make_scored("sweep/full_seed3", name="full", seed=3, optim={"lr": 0.1})
+    with pytest.raises(DataError, match=r"runs of full that differ in optim\.lr, .* give each its own name="):
+        main([str(sweep)])
+
+
+def test_what_is_missing_is_named(sweep: Path, make_scored: Make) -> None:
+    (make_scored("sweep/cut", name="full", seed=3) / "metrics.json").unlink()
+    crashed = Entry("no_pool_seed3", "failed", [], exit=-9, error="killed by SIGKILL")
+    for entry in (Entry("full_seed0", "finished", []), crashed, Entry("no_pool_seed4", "running", [])):
+        record(sweep / "jobs.jsonl", entry)
+    _, text = written(sweep)
+    lines = ["- no_pool_seed3: killed by SIGKILL", "- no_pool_seed4: unfinished (running)", "- cut: unfinished"]
+    assert text.splitlines()[-3:] == lines
+    page = Page((sweep / "sweep.html").read_text())
+    assert "Not in these tables" in page.words
+    assert "no_pool_seed3: killed by SIGKILL" in page.words
+
+
+def test_scores_of_an_attempt_before_a_failed_one_do_not_count(sweep: Path) -> None:
+    record(sweep / "jobs.jsonl", Entry("full_seed2", "failed", [], error="ValueError: no"))
+    rows, text = written(sweep)
+    assert rows["full"]["seeds"] == "0 1"
+    assert rows["no_infonce"]["pairs"] == "2"
+    assert text.endswith("- full_seed2: ValueError: no\n")
+
+
+def test_a_sweep_without_a_finished_run_says_what_became_of_it(tmp_path: Path) -> None:
+    record(tmp_path / "jobs.jsonl", Entry("full_seed0", "failed", [], error="ValueError: no"))
+    with pytest.raises(DataError, match=r"no finished run \(full_seed0: ValueError: no\): start its sweep once more"):
+        main([str(tmp_path)])
+
+
+def test_budgets_are_rows_with_a_baseline_each(make_scored: Make, tmp_path: Path) -> None:
+    for labels in (25, 100):
+        data = {"name": "fer2013", "labels_per_class": labels, "split_seed": 0}
+        for name, shift in (("supervised", 0.0), ("fixmatch", labels / 1000)):
+            make_scored(f"sweep/{name}_{labels}", shift, name=name, data=data)
+    found = read_sweep(tmp_path / "sweep")
+    assert [row.title for row in found.rows] == [
+        "supervised (25)", "fixmatch (25)", "supervised (100)", "fixmatch (100)",
+    ]  # fmt: skip
+    gains = [
+        ours.score("test.macro_f1") - theirs.score("test.macro_f1") for row in found.rows for ours, theirs in row.pairs
+    ]
+    assert gains == pytest.approx([0.025, 0.1])
+    main([str(tmp_path / "sweep")])
+    assert "labels per class" in (tmp_path / "sweep" / "sweep.html").read_text()
+
+
+def test_the_latex_is_well_formed_and_escaped(sweep: Path) -> None:
+    main([str(sweep)])
+    text = (sweep / "sweep.tex").read_text()
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 3
+    assert r"no\_infonce" in text
+    for table in text.split(r"\begin{tabular}")[1:]:
+        columns = table.split("{")[1].split("}")[0]
+        lines = [line for line in table.splitlines() if line.endswith(r"\\")]
+        assert {line.count(" & ") + 1 for line in lines} == {len(columns)}
+
+
+def test_the_page_holds_every_figure_and_needs_nothing_from_outside(sweep: Path, whole_run: Path) -> None:
+    shutil.copyfile(whole_run / "history.csv", sweep / "full_seed0" / "history.csv")
+    for seed in (1, 2):
+        shutil.copyfile(whole_run / "history.csv", sweep / f"full_seed{seed}" / "history.csv")
+    main([str(sweep)])
+    source = (sweep / "sweep.html").read_text()
+    page = Page(source)
+    assert "http" not in source
+    assert page.tags.count("svg") == 3, "differences, classes and the thresholds of full"
+    assert page.tags.count("table") == 3
+    assert not {"script", "link"} & set(page.tags)
+
+
+@pytest.mark.browser
+def test_a_browser_shows_the_page_without_overflow(sweep: Path, tmp_path: Path) -> None:
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser is None:
+        pytest.skip("there is no browser")
+    main([str(sweep)])
+    probe = "<script>document.title = JSON.stringify([document.body.scrollWidth, document.images.length, innerWidth,"
+    probe += " [...document.querySelectorAll('svg')].map(svg => svg.getBoundingClientRect().height)])</script></body>"
+    page = tmp_path / "probe.html"
+    page.write_text((sweep / "sweep.html").read_text().replace("</body>", probe))
+    for width in (1240, 500):
+        command = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--window-size={width},900", "--dump-dom"]
+        shown = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, check=True, timeout=60).stdout
+        used, images, inner, heights = json.loads(shown.split("<title>")[1].split("</title>")[0])
+        assert used <= inner
+        assert images == 0
+        assert len(heights) == 2
+        assert min(heights) > 80

@@ -1,0 +1,54 @@
+"""Sweeps through launchers: every job is a run of its own, in its own folder."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+from running import TINY
+
+from fer_ssl.cli import CONF
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def sweep(folder: Path, launcher: str, *overrides: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "fer_ssl.train", "-m", "+experiment=supervised", "+sweep=seeds", "seed=0,1"]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+    options = [*TINY, f"hydra/launcher={launcher}", *overrides]
+    return subprocess.run(
+        [*command, *options], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def require_two_runs(done: subprocess.CompletedProcess[str], folder: Path) -> None:
+    assert done.returncode == 0, done.stderr
+    for seed in (0, 1):
+        run = folder / "outputs" / "sweeps" / "seeds" / f"supervised_seed{seed}"
+        assert json.loads((run / "metrics.json").read_text())["train"]["steps"] == 2
+        assert OmegaConf.load(run / "config.yaml").seed == seed
+        assert len((run / "history.csv").read_text().splitlines()) == 1 + 2
+
+
+@pytest.mark.slow
+def test_jobs_of_submitit_are_runs_of_their_own(tmp_path: Path) -> None:
+    require_two_runs(sweep(tmp_path, "submitit_local"), tmp_path)
+
+
+@pytest.mark.slow
+def test_tasks_of_ray_are_runs_of_their_own(tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="pip install 'fer-ssl[ray]'")
+    require_two_runs(sweep(tmp_path, "ray_cluster"), tmp_path)
+
+
+def test_the_slurm_launcher_takes_its_keys(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "fer_ssl.train", "hydra/launcher=slurm", "--cfg", "hydra", "-p", "hydra.launcher"]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    told = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    shown = OmegaConf.create(told.stdout)
+    ours = OmegaConf.load(CONF / "hydra" / "launcher" / "slurm.yaml")
+    assert shown._target_.endswith("SlurmLauncher"), told.stderr
+    assert all(shown[key] == value for key, value in ours.items() if key != "defaults")
