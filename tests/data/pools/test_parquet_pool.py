@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import HealthCheck, example, given, settings
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from fer_ssl.data.decode import Decoder
 from fer_ssl.data.pools.parquet import MappedImages, ParquetPool
