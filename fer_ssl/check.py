@@ -53,7 +53,11 @@ def _head_exists(cfg: DictConfig) -> None:
 
 
 def _roots_are_given(cfg: DictConfig) -> None:
-    if cfg.data.name != "synthetic" and cfg.data.root is None:
+    if cfg.data.name == "mixed":
+        for name, part in cfg.data.sets.items():
+            if "root" in part and part.root is None:
+                raise ConfigError(f"set {name!r} needs the place of its files; set data.sets.{name}.root=<dir>")
+    elif cfg.data.name != "synthetic" and cfg.data.root is None:
         raise ConfigError(f"data={cfg.data.name} needs the place of its files; set data.root=<dir>")
     if cfg.unlabeled.pool is not None and cfg.unlabeled.root is None:
         mixed = "'unlabeled.pools=[{kind:folder,root:<dir>},...]'"

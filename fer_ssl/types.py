@@ -61,7 +61,7 @@ class Faces:
 
     `ids` [N] name the faces and are unique within their source; `labels` int64 [N] are UNKNOWN where nobody labeled;
     `soft_labels` float32 [N, C] are votes as probabilities; `subjects` [N], strings or numbers,
-    name the person or video.
+    name the person or video; `sources` [N] name the set that a face of a mixture comes from.
     """
 
     images: Images
@@ -69,6 +69,7 @@ class Faces:
     labels: Tensor
     soft_labels: Tensor | None = None
     subjects: NDArray[Any] | None = None
+    sources: NDArray[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -82,6 +83,7 @@ class Faces:
             labels=self.labels[indices],
             soft_labels=None if self.soft_labels is None else self.soft_labels[indices],
             subjects=None if self.subjects is None else self.subjects[rows],
+            sources=None if self.sources is None else self.sources[rows],
         )
 
 

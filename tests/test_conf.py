@@ -15,6 +15,7 @@ from fer_ssl.check import check
 from fer_ssl.cli import CONF
 from fer_ssl.errors import ConfigError
 
+SETS = sorted(path.stem for path in (CONF / "set").glob("*.yaml"))
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 OURS = [path for path in sorted(CONF.rglob("*.yaml")) if "_target_: fer_ssl" in path.read_text()]
 
@@ -60,6 +61,17 @@ def test_every_experiment_composes_and_passes_the_check(name: str) -> None:
     assert cfg.name == name
 
 
+@pytest.mark.parametrize("name", SETS)
+def test_a_set_is_the_same_alone_and_in_a_mixture(name: str) -> None:
+    alone = composed(f"data={name}", "data.root=place")
+    mixed = composed("data=mixed", f"+set@data.sets.x={name}")
+    if "root" in mixed.data.sets.x:
+        mixed.data.sets.x.root = "place"
+    assert OmegaConf.to_container(mixed.data.sets.x.source, resolve=True) == OmegaConf.to_container(
+        alone.data.source, resolve=True
+    )
+
+
 GRID = {
     "loss": ["[supervised]", "[supervised,pseudo_label]", "[supervised,infonce]", "[supervised,pseudo_label,infonce]"],
     "threshold": ["dtm", "fixed"],
@@ -100,6 +112,7 @@ def test_an_unknown_experiment_lists_the_known_ones() -> None:
         (["unlabeled=none"], r"'infonce' needs unlabeled faces; set unlabeled=same"),
         (["loss=[supervised]", "+loss.infonce.weight=1"], r"'infonce' has values but is not selected; add it to loss="),
         (["data=fer2013"], r"data=fer2013 needs the place of its files; set data\.root="),
+        (["data=mixed", "+set@data.sets.a=rafdb"], r"set 'a' needs .* set data\.sets\.a\.root="),
         (["unlabeled=shards"], r"unlabeled=shards needs .* set unlabeled\.root="),
         (["unlabeled=mixed"], r"unlabeled=mixed needs .* set 'unlabeled\.pools=\[\{kind:folder"),
         (["~head"], r"loss=\[supervised, pseudo_label, infonce\] reads .* there is none; set head=linear"),

@@ -1,5 +1,6 @@
 """The wheel works in a fresh environment and from any directory."""
 
+import os
 import subprocess
 import sys
 import sysconfig
@@ -10,6 +11,7 @@ import pytest
 from running import TINY
 
 ROOT = Path(__file__).parent.parent
+ALONE = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # a checkout would come first
 
 
 @pytest.fixture(scope="module")
@@ -28,16 +30,16 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def verb(python: Path, name: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([python, "-m", f"fer_ssl.{name}", *arguments], cwd=cwd, capture_output=True, text=True)
+    command = [python, "-m", f"fer_ssl.{name}", *arguments]
+    return subprocess.run(command, cwd=cwd, env=ALONE, capture_output=True, text=True)
 
 
 def test_the_wheel_trains_from_another_directory(installed: Path, tmp_path: Path) -> None:
     done = verb(installed, "train", "+experiment=dtm_infonce", *TINY, "hydra.run.dir=run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "report.html").exists()
-    where = subprocess.run(
-        [installed, "-c", "import fer_ssl.cli; print(fer_ssl.cli.CONF)"], cwd=tmp_path, capture_output=True, text=True
-    )
+    script = [installed, "-c", "import fer_ssl.cli; print(fer_ssl.cli.CONF)"]
+    where = subprocess.run(script, cwd=tmp_path, env=ALONE, capture_output=True, text=True)
     assert str(installed.parent.parent) in where.stdout
 
 

@@ -21,7 +21,7 @@ COMMON = (
 DTM = ("+experiment=dtm_infonce", "threshold.floor=0.1", "threshold.init=0.15")
 CASES = {
     "dtm": DTM,
-    "accumulated": (*DTM, "trainer.accumulate_grad_batches=2"),
+    "accumulated": (*DTM, "trainer.accumulate_grad_batches=2", "trainer.max_steps=2"),  # as many batches
     "own_statistics": (*DTM, "trainer.sync_batchnorm=false"),
     "adacm": ("+experiment=adacm", "loss.supervised.weight=1"),
     "nobody_uncertain": (*DTM, "threshold.init=0.0", "threshold.floor=0.0"),

@@ -15,73 +15,99 @@ FER2013 = LabelSpace("fer2013", ("angry", "disgust", "fear", "happy", "sad", "su
 FERPLUS = LabelSpace("ferplus", ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"))
 ABAW = LabelSpace("abaw", ("Neutral", "Anger", "Disgust", "Fear", "Happiness", "Sadness", "Surprise", "Other"))
 RAFDB = LabelSpace("rafdb", ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral"))
-# The orders of the next two are believed, not confirmed from their owners' files.
 AFFECTNET = LabelSpace("affectnet", ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt"))
+AFFECTNET7 = LabelSpace("affectnet7", AFFECTNET.classes[:7])
 EXPW = LabelSpace("expw", ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"))
-SPACES = {space.name: space for space in (FER2013, FERPLUS, ABAW, RAFDB, AFFECTNET, EXPW)}
+SFEW = LabelSpace("sfew", ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"))
+CKPLUS = LabelSpace("ckplus", ("neutral", "anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise"))
+CKPLUS7 = LabelSpace("ckplus7", CKPLUS.classes[1:])
+CKPLUS_CSV = LabelSpace(
+    "ckplus_csv", ("anger", "disgust", "fear", "happy", "sadness", "surprise", "neutral", "contempt")
+)
+JAFFE = LabelSpace("jaffe", ("neutral", "happiness", "sadness", "surprise", "anger", "disgust", "fear"))
+KDEF = LabelSpace("kdef", ("afraid", "angry", "disgusted", "happy", "neutral", "sad", "surprised"))
+DFEW = LabelSpace("dfew", ("happy", "sad", "neutral", "angry", "surprise", "disgust", "fear"))
+SPACES = {
+    space.name: space
+    for space in (FER2013, FERPLUS, ABAW, RAFDB, AFFECTNET, AFFECTNET7, EXPW, SFEW, CKPLUS, CKPLUS7, JAFFE, KDEF, DFEW)
+}
+
+MEANINGS = {
+    "angry": "anger",
+    "afraid": "fear",
+    "disgusted": "disgust",
+    "happy": "happiness",
+    "sad": "sadness",
+    "surprised": "surprise",
+}
+DROPPED = -2  # the label of a face whose class a map leaves out
 
 VOTE_COLUMNS = (*FERPLUS.classes, "unknown", "NF")
 
 
 @dataclass(frozen=True)
 class LabelMap:
-    """A translation of labels from one space into another; `mapping` takes every class of `source` to one of `target`.
+    """A translation of labels from one space into another.
 
-    Raises DataError for a class that either space lacks or that the mapping leaves out.
+    `mapping` takes every class of `source` to one of `target`, or to None to drop it. Raises DataError for a class
+    that either space lacks or that the mapping leaves out.
     """
 
     source: LabelSpace
     target: LabelSpace
-    mapping: Mapping[str, str]
+    mapping: Mapping[str, str | None]
 
     def __post_init__(self) -> None:
         for name in (*self.mapping, *self.source.classes):
             if name not in self.mapping:
                 raise DataError(f"class {name!r} of {self.source.name!r} has no counterpart in {self.target.name!r}")
             self.source.index(name)
-            self.target.index(self.mapping[name])
+            self._label(name)
+
+    def _label(self, name: str) -> int:
+        target = self.mapping[name]
+        return DROPPED if target is None else self.target.index(target)
 
     @property
     def table(self) -> Tensor:
-        """Return int64 [source classes], the target label of each source label."""
-        return torch.tensor([self.target.index(self.mapping[name]) for name in self.source.classes])
+        """Return int64 [source classes], the target label of each source label, or DROPPED."""
+        return torch.tensor([self._label(name) for name in self.source.classes])
 
     def labels(self, labels: Tensor) -> Tensor:
         """Translate labels int64 [N]; UNKNOWN stays UNKNOWN."""
         return torch.where(labels == UNKNOWN, UNKNOWN, self.table[labels.clamp(min=0)])
 
     def soft_labels(self, soft_labels: Tensor) -> Tensor:
-        """Translate float32 [N, source classes] to [N, target classes], adding up classes that become one."""
+        """Translate float32 [N, source classes] to [N, target classes].
+
+        Classes that become one add up; what remains without those dropped is scaled to its former sum.
+        """
+        kept = self.table != DROPPED
         soft = soft_labels.new_zeros(len(soft_labels), len(self.target))
-        return soft.index_add(1, self.table, soft_labels)
+        soft = soft.index_add(1, self.table[kept], soft_labels[:, kept])
+        if kept.all():
+            return soft
+        remaining = soft.sum(1, keepdim=True)
+        return torch.where(remaining > 0, soft * (soft_labels.sum(1, keepdim=True) / remaining), soft)
 
 
-def _ordered(source: LabelSpace, target: LabelSpace, table: tuple[int, ...]) -> LabelMap:
-    pairs = zip(source.classes, table, strict=True)
-    return LabelMap(source, target, {name: target.classes[label] for name, label in pairs})
+def meaning(name: str) -> str:
+    """Return the expression that a class name means, whatever its part of speech and case."""
+    name = name.casefold()
+    return MEANINGS.get(name, name)
 
 
-MAPS = {
-    (label_map.source.name, label_map.target.name): label_map
-    for label_map in (
-        _ordered(RAFDB, ABAW, (6, 3, 2, 4, 5, 1, 0)),
-        _ordered(FERPLUS, ABAW, (0, 4, 6, 5, 1, 2, 3, 7)),
-        _ordered(FER2013, ABAW, (1, 2, 3, 4, 5, 6, 0)),
-        _ordered(AFFECTNET, ABAW, (0, 4, 5, 6, 3, 2, 1, 7)),  # unconfirmed, as is the order of AFFECTNET
-        _ordered(EXPW, ABAW, (1, 2, 3, 4, 5, 6, 0)),  # unconfirmed, as is the order of EXPW
-    )
-}
+def label_map(source: LabelSpace, target: LabelSpace, choices: Mapping[str, str | None] | None = None) -> LabelMap:
+    """Return the map to classes of equal name, else of equal meaning; contempt is `other` where only that exists.
 
-
-def label_map(source: LabelSpace, target: LabelSpace) -> LabelMap:
-    """Return the known map between two spaces, or the one by equal class names.
-
-    Raises DataError for a source class without a counterpart in the target.
+    `choices` (a class of the source: a class of the target, or None to drop it) come first. Raises DataError for a
+    source class without a counterpart in the target.
     """
-    known = MAPS.get((source.name, target.name))
-    if known and (known.source, known.target) == (source, target):
-        return known
-    return LabelMap(source, target, {name: name for name in source.classes if name in target.classes})
+    counterparts = {meaning(name): name for name in target.classes}
+    counterparts.setdefault("contempt", counterparts.get("other", ""))
+    counterparts |= {name: name for name in target.classes}
+    by_name = {name: counterparts.get(name) or counterparts.get(meaning(name)) for name in source.classes}
+    return LabelMap(source, target, {name: other for name, other in by_name.items() if other} | dict(choices or {}))
 
 
 def remap(labels: Tensor, source: LabelSpace, target: LabelSpace) -> Tensor:

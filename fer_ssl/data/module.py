@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -157,7 +158,8 @@ class FaceData(LightningDataModule):
     def train_dataloader(self) -> TrainLoader:
         rank, world = self._place
         batch = per_rank(self.batch_labeled, world, "batch.labeled")
-        labeled_sampler = self.sampler(self.taught.labels, batch, rank, world, self.seed)
+        by_set = {"sources": self.taught.sources} if "sources" in signature(self.sampler).parameters else {}
+        labeled_sampler = self.sampler(self.taught.labels, batch, rank, world, self.seed, **by_set)
         pool_sampler: Sampler | None = None
         if self.pool is not None:
             batch = per_rank(self.batch_unlabeled, world, "batch.unlabeled")

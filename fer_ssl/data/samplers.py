@@ -1,6 +1,6 @@
 """Which faces make up batch k: random access into shuffled decks, so a position is the whole state."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypedDict
 
 import numpy as np
@@ -190,7 +190,11 @@ class BalancedSampler(Sampler):
         self._deal()
 
     def _deal(self) -> None:
-        self._decks = [Deck(len(rows), (self.seed, label)) for label, rows in enumerate(self.members)]
+        self._decks = [self._deck(label, rows) for label, rows in enumerate(self.members)]
+
+    def _deck(self, label: int, rows: NDArray[np.int64]) -> "Deck | Turns":
+        """Return what deals the faces `rows` [M] of a class: numbers below M, without end."""
+        return Deck(len(rows), (self.seed, label))
 
     def _dealt_before(self, position: int, label: int) -> int:
         """Return how many faces of a class all batches before `position` hold."""
@@ -209,3 +213,72 @@ class BalancedSampler(Sampler):
 def natural(labels: ArrayLike, batch_size: int, rank: int = 0, world: int = 1, seed: int = 0) -> ShuffledSampler:
     """Return a sampler that deals labeled faces in their own class proportions."""
     return ShuffledSampler(len(np.asarray(labels)), batch_size, rank, world, seed)
+
+
+class Turns:
+    """Several groups of cards dealt in turn; a round takes `weights[i]` cards of group i, spread evenly over it.
+
+    `groups` hold the card numbers; each is shuffled by a deck of its own. `shift` begins that many cards into a round.
+    """
+
+    def __init__(
+        self, groups: Sequence[NDArray[np.int64]], weights: Sequence[int], key: tuple[int, ...], shift: int = 0
+    ) -> None:
+        self.groups = groups
+        self.decks = [Deck(len(cards), (*key, number)) for number, cards in enumerate(groups)]
+        due = np.concatenate([(np.arange(weight) + 0.5) / weight for weight in weights])
+        owners = np.repeat(np.arange(len(weights)), weights)[np.argsort(due, kind="stable")]
+        self.round = np.roll(owners, -shift)
+        # [round + 1, groups]: how many cards of each group lie before each place of a round
+        self.before = np.zeros((len(owners) + 1, len(weights)), np.int64)
+        self.before[1:] = np.cumsum(np.eye(len(weights), dtype=np.int64)[self.round], 0)
+
+    def draw(self, start: int, count: int) -> NDArray[np.int64]:
+        """Return cards `start` to `start + count` of the endless sequence."""
+        places = np.arange(start, start + count)
+        owners, drawn = self.round[places % len(self.round)], np.empty(count, np.int64)
+        rounds, within = divmod(start, len(self.round))
+        first = rounds * self.before[-1] + self.before[within]
+        for owner, (cards, deck) in enumerate(zip(self.groups, self.decks, strict=True)):
+            mine = owners == owner
+            drawn[mine] = cards[deck.draw(int(first[owner]), int(mine.sum()))]
+        return drawn
+
+
+class SourceBalancedSampler(BalancedSampler):
+    """Labeled batches balanced over classes as by `BalancedSampler`, and within a class over the sets that have it.
+
+    `sources` [N] name the set of each face. `weights` are whole numbers, 1 for sets not named: a class deals so many
+    faces of each set in turn, exactly. Classes begin at different sets. Raises ConfigError for faces of no mixture
+    and for weights that are no such numbers or name no set.
+    """
+
+    def __init__(
+        self,
+        labels: ArrayLike,
+        batch_size: int,
+        rank: int = 0,
+        world: int = 1,
+        seed: int = 0,
+        sources: NDArray[np.str_] | None = None,
+        weights: Mapping[str, int] | None = None,
+    ) -> None:
+        if sources is None:
+            raise ConfigError(
+                "sampler=balanced_sources needs the set of each face, which only data=mixed without data.pseudo_labels "
+                "knows; set that, or sampler=balanced"
+            )
+        self.sources = sources
+        self.weights = weights or {}
+        for name, weight in self.weights.items():
+            if name not in sources or not isinstance(weight, int) or weight < 1:
+                raise ConfigError(
+                    f"sampler.weights={{{name}:{weight}}} is no whole number of faces of one of the sets "
+                    f"{', '.join(np.unique(sources))}; set it to 1 or more"
+                )
+        super().__init__(labels, batch_size, rank, world, seed)
+
+    def _deck(self, label: int, rows: NDArray[np.int64]) -> Turns:
+        names, owners = np.unique(self.sources[rows], return_inverse=True)
+        groups = [np.flatnonzero(owners == owner) for owner in range(len(names))]
+        return Turns(groups, [self.weights.get(str(name), 1) for name in names], (self.seed, label), shift=label)

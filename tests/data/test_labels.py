@@ -9,9 +9,15 @@ from hypothesis import strategies as st
 
 from fer_ssl.data.labels import (
     ABAW,
+    AFFECTNET,
+    AFFECTNET7,
+    DROPPED,
+    EXPW,
     FER2013,
     FERPLUS,
-    MAPS,
+    KDEF,
+    RAFDB,
+    SPACES,
     VOTE_COLUMNS,
     LabelMap,
     label_map,
@@ -22,19 +28,13 @@ from fer_ssl.data.labels import (
 from fer_ssl.errors import DataError
 from fer_ssl.types import UNKNOWN, LabelSpace
 
-SYNONYMS = {
-    "angry": "Anger",
-    "anger": "Anger",
-    "disgust": "Disgust",
-    "fear": "Fear",
-    "happy": "Happiness",
-    "happiness": "Happiness",
-    "sad": "Sadness",
-    "sadness": "Sadness",
-    "surprise": "Surprise",
-    "neutral": "Neutral",
-    "contempt": "Other",
-}
+PUBLISHED = [
+    (RAFDB, [6, 3, 2, 4, 5, 1, 0]),
+    (FERPLUS, [0, 4, 6, 5, 1, 2, 3, 7]),
+    (FER2013, [1, 2, 3, 4, 5, 6, 0]),
+    (AFFECTNET, [0, 4, 5, 6, 3, 2, 1, 7]),
+    (EXPW, [1, 2, 3, 4, 5, 6, 0]),
+]
 votes_strategy = st.lists(st.lists(st.integers(0, 10), min_size=10, max_size=10), min_size=1, max_size=5)
 
 
@@ -43,10 +43,37 @@ def test_fer2013_has_the_official_order():
     assert [ABAW.index(name) for name in ("Neutral", "Happiness", "Other")] == [0, 4, 7]
 
 
-@pytest.mark.parametrize("known", MAPS.values(), ids=lambda known: f"{known.source.name}-{known.target.name}")
-def test_maps_keep_the_meaning_of_every_class(known):
-    targets = [known.target.classes[label] for label in known.labels(torch.arange(len(known.source))).tolist()]
-    assert targets == [SYNONYMS[name] for name in known.source.classes]
+@pytest.mark.parametrize(("space", "table"), PUBLISHED, ids=lambda value: getattr(value, "name", ""))
+def test_maps_into_the_order_of_abaw(space, table):
+    assert label_map(space, ABAW).table.tolist() == table
+
+
+@pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
+def test_every_space_maps_into_abaw_class_by_class(space):
+    table = label_map(space, ABAW).table.tolist()
+    assert len(set(table)) == len(space)
+
+
+def test_contempt_is_other_only_where_contempt_is_missing():
+    assert label_map(AFFECTNET, FERPLUS).mapping["contempt"] == "contempt"
+    assert label_map(AFFECTNET, ABAW).mapping["contempt"] == "Other"
+    with pytest.raises(DataError, match="contempt"):
+        label_map(AFFECTNET, RAFDB)
+
+
+def test_a_choice_moves_or_drops_a_class():
+    moved = label_map(AFFECTNET, RAFDB, {"contempt": "disgust"})
+    assert moved.labels(torch.tensor([7, UNKNOWN])).tolist() == [2, UNKNOWN]
+    dropped = label_map(AFFECTNET, AFFECTNET7, {"contempt": None})
+    assert dropped.labels(torch.tensor([6, 7])).tolist() == [6, DROPPED]
+    votes = torch.tensor([[0.25, 0.25, 0, 0, 0, 0, 0, 0.5], [0, 0, 0, 0, 0, 0, 0, 1.0]])
+    torch.testing.assert_close(dropped.soft_labels(votes).sum(1), torch.tensor([1.0, 0.0]))
+    assert dropped.soft_labels(votes)[0, :2].tolist() == [0.5, 0.5]
+
+
+def test_names_mean_the_same_in_every_form():
+    assert label_map(KDEF, RAFDB).mapping["afraid"] == "fear"
+    assert label_map(ABAW, FERPLUS, {"Other": None}).mapping["Happiness"] == "happiness"
 
 
 def test_remap_keeps_unknown():

@@ -6,10 +6,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer_ssl.data.samplers import BalancedSampler, ShuffledSampler, natural
+from fer_ssl.data.samplers import BalancedSampler, ShuffledSampler, SourceBalancedSampler, natural
 from fer_ssl.errors import ConfigError
 
 LABELS = np.repeat([0, 1, 2, 3, 4, 5, 6], [40, 3, 17, 60, 9, 25, 11])
+
+SOURCES = np.array([("a", "b", "a", "c", "a")[row % 5] if label != 1 else "b" for row, label in enumerate(LABELS)])
 
 
 def counts(labels: np.ndarray, batch: torch.Tensor) -> np.ndarray:
@@ -84,3 +86,60 @@ def test_seeds_deal_differently() -> None:
 def test_a_batch_smaller_than_the_classes_names_the_override() -> None:
     with pytest.raises(ConfigError, match=r"batch\.labeled=6 .* 7 classes .* set batch\.labeled=7"):
         BalancedSampler(LABELS, 6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(batch_size=st.integers(7, 40), seed=st.integers(0, 2**31), weight=st.integers(1, 4))
+def test_each_class_deals_its_sets_by_weight_exactly(batch_size: int, seed: int, weight: int) -> None:
+    sampler = SourceBalancedSampler(LABELS, batch_size, seed=seed, sources=SOURCES, weights={"b": weight})
+    turn = weight + 2  # a, c and b
+    dealt = torch.cat([sampler.batch(k) for k in range(7 * turn)]).numpy()
+    for label in (0, 2, 3, 4, 5, 6):
+        names, numbers = np.unique(SOURCES[dealt[LABELS[dealt] == label]], return_counts=True)
+        assert dict(zip(names.tolist(), numbers.tolist(), strict=True)) == {
+            "a": batch_size,
+            "b": batch_size * weight,
+            "c": batch_size,
+        }
+    assert (LABELS[dealt] == 1).sum() == batch_size * turn, "a class that one set has is dealt from that set"
+
+
+def test_one_batch_holds_all_sets_and_stays_balanced_over_classes() -> None:
+    sampler = SourceBalancedSampler(LABELS, 21, seed=3, sources=SOURCES)
+    for position in range(6):
+        batch = sampler.batch(position)
+        assert counts(LABELS, batch).tolist() == [3] * 7
+        assert np.unique(SOURCES[batch], return_counts=True)[1].tolist() == [6, 9, 6]
+
+
+def test_every_face_of_a_set_appears_once_per_pass_of_its_class_and_set() -> None:
+    sampler = SourceBalancedSampler(LABELS, 21, seed=5, sources=SOURCES)
+    dealt = torch.cat([sampler.batch(k) for k in range(60)]).numpy()
+    for label in range(7):
+        for name in np.unique(SOURCES[label == LABELS]):
+            members = np.flatnonzero((label == LABELS) & (name == SOURCES))
+            per_face = np.bincount(dealt, minlength=len(LABELS))[members]
+            assert per_face.max() - per_face.min() <= 1
+
+
+def test_sets_balanced_over_ranks_and_restored() -> None:
+    def build(batch_size: int, rank: int = 0, world: int = 1, seed: int = 5) -> SourceBalancedSampler:
+        return SourceBalancedSampler(LABELS, batch_size, rank, world, seed, sources=SOURCES, weights={"a": 2})
+
+    one, ranks = build(32), [build(16, rank, 2) for rank in range(2)]
+    for position in range(10):
+        assert torch.equal(torch.cat([sampler.batch(position) for sampler in ranks]), one.batch(position))
+    batches = iter(one)
+    for _ in range(13):
+        next(batches)
+    restored = build(32, seed=99)
+    restored.load_state_dict(one.state_dict())
+    assert torch.equal(next(batches), next(iter(restored)))
+
+
+def test_sets_that_cannot_be_balanced_name_the_override() -> None:
+    with pytest.raises(ConfigError, match=r"only data=mixed .* or sampler=balanced"):
+        SourceBalancedSampler(LABELS, 16)
+    for weights in ({"z": 1}, {"a": 0}, {"a": 0.5}):
+        with pytest.raises(ConfigError, match=r"sampler\.weights=.* whole number .* a, b, c"):
+            SourceBalancedSampler(LABELS, 16, sources=SOURCES, weights=weights)  # type: ignore[arg-type]

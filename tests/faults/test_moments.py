@@ -31,7 +31,7 @@ PHASES: dict[str, tuple[Any, str, int]] = {  # where, and at which call of it
     "scoring at the end": (running_code, "_score_splits", 1),
     "writing the report": (running_code, "write_report", 1),
 }
-FAST = ("a step in the middle", "validation", "scoring at the end")
+FAST = ("a step in the middle", "validation")
 
 
 class KilledError(Exception):

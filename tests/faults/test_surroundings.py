@@ -41,6 +41,7 @@ def test_a_clock_that_jumps_changes_nothing(
     found("the clock jumps by a day, back and forth", next(jumps), "0", "durations are those of a monotonic clock")
 
 
+@pytest.mark.slow
 def test_a_rotten_checkpoint_costs_what_came_after_the_one_before(
     whole: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, found: Callable[..., None]
 ) -> None:

@@ -85,6 +85,8 @@ class ParquetPool:
             tables = [
                 read_columns([path], [self.image_column], "set unlabeled.image_column=<column>") for path in files
             ]
+            for table, path in zip(tables, files, strict=True):
+                _require_rows(len(table), path)
             columns = [ParquetImages(table[self.image_column]).column.cast(pa.large_binary()) for table in tables]
             chunks = [chunk for column in columns for chunk in column.chunks]
             return ParquetImages(pa.chunked_array(chunks, pa.large_binary()), rows)
@@ -115,8 +117,11 @@ def as_arrow(files: Sequence[Path], column: str) -> Path:
     def write(target: Path) -> None:
         with pa.OSFile(str(target), "wb") as sink, pa.ipc.new_file(sink, pa.schema({COLUMN: pa.binary()})) as writer:
             for path in files:
+                rows = 0
                 for batch in _batches(path, column):
                     writer.write_batch(batch)
+                    rows += len(batch)
+                _require_rows(rows, path)
 
     return cached("parquet", (column, *versions), ".arrow", write)
 
@@ -128,6 +133,11 @@ def _batches(path: Path, column: str) -> Any:
             yield pa.record_batch([images.combine_chunks()], [COLUMN])
     except pa.ArrowException as error:
         raise DataError(f"{path} cannot be read ({error}); restore or remove it") from error
+
+
+def _require_rows(found_rows: int, path: Path) -> None:
+    if found_rows != (told := pq.read_metadata(path).num_rows):
+        raise DataError(f"{path} holds {found_rows} of the {told} rows that its footer tells of; restore or remove it")
 
 
 def _require_images(schema: pa.Schema, column: str, path: Path) -> None:

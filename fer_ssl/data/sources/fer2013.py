@@ -215,4 +215,10 @@ def read_votes(path: Path, rows: NDArray[np.int64], usage: Usage) -> Votes:
     table = table.take(rows)
     if table["Usage"].unique().to_pylist() != [usage]:
         raise DataError(f"{path} does not hold row by row the faces of {usage}; use the official fer2013new.csv")
-    return np.stack([table[name].to_numpy() for name in VOTE_COLUMNS], axis=1).astype(np.int64)
+    try:
+        votes = [pc.cast(table[name], pa.int64()) for name in VOTE_COLUMNS]
+    except pa.ArrowException as error:
+        raise DataError(f"{path} holds votes that are no numbers ({error}); use the official fer2013new.csv") from None
+    if any(column.null_count for column in votes):
+        raise DataError(f"{path} lacks votes in some rows; use the official fer2013new.csv")
+    return np.stack([column.to_numpy() for column in votes], axis=1)

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from fer_ssl.data.decode import Decoder
@@ -99,6 +99,7 @@ pq.write_table(pa.table({"image": [b"x" * 50] * 5}), WHOLE)
     value=st.integers(0, 255),
     fits=st.booleans(),
 )
+@example(cut=222, at=222, value=0, fits=False)  # a footer that tells of more rows than there are
 def test_damaged_files_are_read_or_data_errors(tmp_path, monkeypatch, cut, at, value, fits):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     data = bytearray(WHOLE.getvalue())
