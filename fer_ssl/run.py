@@ -108,18 +108,26 @@ def _fit(trainer: Trainer, module: SemiSupervised, data: FaceData, resume_from: 
         if asked.leaving.asked_by == signal.SIGINT:
             raise KeyboardInterrupt from None
         raise SystemExit(REQUEUE) from None
-    except RuntimeError as error:
-        if "DataLoader worker (pid" not in str(error):
-            raise
-        reason = str(error).partition(chr(10))[0]  # PyTorch raises it wherever the run stands when a worker dies
-        raise WorkerError(
-            f"a process that reads faces died ({reason}); if memory was short set data.workers=1 or 0, and go on with "
-            "ckpt_path=auto"
-        ) from None
     except SystemExit as error:  # Lightning's way to end on a second Ctrl-C
         if isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
         raise
+    except Exception as error:
+        if (reason := _dead_worker(error)) is None:
+            raise
+        raise WorkerError(
+            f"a process that reads faces died ({reason}); if memory was short set data.workers=1 or 0, and go on with "
+            "ckpt_path=auto"
+        ) from None
+
+
+def _dead_worker(error: BaseException | None) -> str | None:
+    """Return what PyTorch said of a dead loader process, which it raises wherever a run stands, also amid an error."""
+    while error is not None:
+        if "DataLoader worker (pid" in str(error):
+            return str(error).partition("\n")[0]
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def score_checkpoint(cfg: DictConfig) -> dict[str, Any]:

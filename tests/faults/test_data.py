@@ -60,7 +60,7 @@ def test_a_killed_data_worker_is_told(shards: Path, tmp_path: Path, found: Calla
     readers = list(workers(run.process.pid))
     assert readers
     os.kill(readers[0], signal.SIGKILL)
-    assert run.wait(60) == 2
+    assert run.wait(60) == 2, run.text
     assert "error: a process that reads faces died" in run.text
     assert "set data.workers=1 or 0, and go on with ckpt_path=auto" in run.text
     assert not any(lives(reader) for reader in readers)
