@@ -147,5 +147,5 @@ def _require_every_class(labels: NDArray[np.int64], space: LabelSpace) -> None:
     if empty:
         raise DataError(
             f"no labeled training face of class {', '.join(empty)} in label space {space.name!r}; add faces under "
-            "data.root, or name the classes you have with data.classes=[...]"
+            "data.root, or list the classes you have: data.classes=[...], with data=mixed data.space=[...]"
         )
