@@ -66,6 +66,10 @@ class Pairs:
         """Return the measurement whose ratio is of seconds: below one, ours is faster."""
         return self._measurement(name, against, "s", self.ours, self.reference, goal)
 
+    def amounts(self, name: str, against: str, unit: str, goal: str = "") -> Measurement:
+        """Return the measurement of pairs that are no seconds but hold `unit`."""
+        return self._measurement(name, against, unit, self.ours, self.reference, goal)
+
     def rates(self, name: str, against: str, count: int, unit: str = "images/s", goal: str = "") -> Measurement:
         """Return the measurement whose ratio is of `count` per second: above one, ours is faster."""
         ours, reference = ([count / second for second in side] for side in (self.ours, self.reference))
