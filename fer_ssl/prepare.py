@@ -48,6 +48,8 @@ def _check(cfg: DictConfig) -> None:
     for key in ("input", "output"):
         if cfg[key] is None:
             raise ConfigError(f"there is no {key}; set {key}=<dir>")
+    if not Path(cfg.input).is_dir():  # before weights are fetched for nothing
+        raise ConfigError(f"there is no folder {cfg.input}; set input=<dir>")
     for key, known in CHOICES.items():
         if cfg[key] not in known:
             raise ConfigError(f"{key}={cfg[key]} is none of {', '.join(known)}; set {key}={known[0]}")
