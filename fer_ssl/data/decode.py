@@ -150,10 +150,11 @@ class Decoder:
         if isinstance(stored, np.ndarray):
             return self._fit(Image.fromarray(stored))
         face = from_jpeg(stored, self.channels, self.image_size)
-        if face is not None:
-            return face
+        return self._by_pillow(stored) if face is None else face
+
+    def _by_pillow(self, data: bytes) -> NDArray[np.uint8]:
         try:
-            with Image.open(io.BytesIO(stored), formats=FORMATS) as image:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise DataError(f"{image.width} x {image.height} pixels are too many")
                 ImageOps.exif_transpose(image, in_place=True)
@@ -161,10 +162,14 @@ class Decoder:
         except DataError:
             raise
         except Exception as error:  # Pillow's readers raise whatever they trip over in a broken file
-            raise DataError(_reason(stored, error)) from error
+            raise DataError(_reason(data, error)) from error
+
+    def _flat(self, image: Image.Image) -> Image.Image:
+        """Return an 8-bit image of the decoder's channels, without transparency."""
+        return _flatten(image).convert("L" if self.channels == 1 else "RGB")
 
     def _fit(self, image: Image.Image) -> NDArray[np.uint8]:
-        image = _flatten(image).convert("L" if self.channels == 1 else "RGB")
+        image = self._flat(image)
         if image.size != (self.image_size, self.image_size):
             # Pillow widens the bilinear kernel when it shrinks, so this averages areas rather than aliasing
             image = image.resize((self.image_size, self.image_size), Image.Resampling.BILINEAR)
