@@ -1,4 +1,4 @@
-"""Run a suite of experiments, skipping finished runs, and write docs/results.md from all run directories.
+"""Run a suite of experiments, skipping finished runs; write docs/results.md and the heads of conf/experiment from them.
 
 python benchmarks/results.py synthetic                      # procedural faces, the default data
 python benchmarks/results.py p1 --data ../shared/data       # FER2013, conf/protocol/p1.yaml; p2 is its longer form
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from heads import write_heads
 
 SYNTHETIC = {name: [f"+experiment={name}"] for name in ("supervised", "fixmatch", "dtm_infonce")}
 SCRATCH = ("supervised", "fixmatch", "flexmatch", "freematch", "softmatch", "adamatch", "dtm_infonce", "soft_teacher")
@@ -32,6 +33,7 @@ PRETRAINED = {
     f"{name}_pretrained": [*FACES[name], f"name={name}_pretrained"] for name in ("supervised", "soft_teacher", "best")
 }
 TABLE = Path("docs/results.md")
+EXPERIMENTS = Path("conf/experiment")
 RECORDS = Path("docs/runs")  # configuration, metrics and history of every finished run: what the table is made of
 PLACES = ("run_dir", "root", "split_file", "init")  # keys of a configuration that hold paths of the machine it ran on
 
@@ -116,8 +118,9 @@ def place(key: str, value: str) -> str:
 
 
 def write_table() -> None:
-    """Write docs/results.md from every recorded run."""
+    """Write docs/results.md from every recorded run, and the heads of the experiments from those of p1."""
     subprocess.run([sys.executable, "-m", "fer_ssl.report", str(RECORDS), "--table", str(TABLE)], check=True)
+    write_heads(RECORDS / "p1", EXPERIMENTS, {name: parts for name, (_, *parts) in FACES.items()})
 
 
 def main() -> None:
