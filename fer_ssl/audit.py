@@ -14,7 +14,6 @@ from fer_ssl.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from fer_ssl.data.auditing.audit import Audit, Sets
-    from fer_ssl.data.decode import Decoder
 
 log = logging.getLogger(__name__)
 

@@ -16,10 +16,10 @@ def prepare(cfg: DictConfig) -> dict[str, Any]:
     """Find, align, score, deduplicate and pack the faces of photos; return what `summary.json` holds."""
     _check(cfg)
     from fer_ssl.data.preparing.detecting import find_weights, load_opencv
-    from fer_ssl.data.preparing.manifest import Provenance
     from fer_ssl.data.preparing.pipeline import Job
     from fer_ssl.data.preparing.pipeline import prepare as run
     from fer_ssl.data.preparing.working import Rules
+    from fer_ssl.data.provenance import to_provenance
 
     load_opencv()
     rules = Rules(cfg.faces, cfg.crop, cfg.min_face, cfg.min_sharpness, cfg.max_yaw, cfg.quality)
@@ -31,7 +31,7 @@ def prepare(cfg: DictConfig) -> dict[str, Any]:
             max_side=cfg.detector.max_side,
             min_score=cfg.detector.min_score,
             rules=rules,
-            provenance=Provenance(**OmegaConf.to_container(cfg.provenance)),  # type: ignore[arg-type]
+            provenance=to_provenance(OmegaConf.to_container(cfg.provenance)),  # type: ignore[arg-type]
             near_duplicates=cfg.near_duplicates,
             pattern=cfg.pattern,
             chunk=cfg.chunk,

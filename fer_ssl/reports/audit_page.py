@@ -84,8 +84,8 @@ def _twins(counts: Pairs) -> Html:
     head = ("twins", "A", "B", "faces of A", "faces of B", "pairs", "equal files", "in conflict")
     rows = [[KINDS[each["kind"]], *(each[key] for key in keys)] for each in counts]
     note = remark(
-        "Faces of A with a twin in B and the reverse. Each is in at least one pair, of another label where there is one; "
-        "all pairs are in pairs.parquet."
+        "Faces of A with a twin in B and the reverse. Each is in at least one pair, of another label where there is "
+        "one; all pairs are in pairs.parquet."
     )
     return tag("section", tag("h2", "Twins"), *([table(head, rows), note] if rows else [remark("There are none.")]))
 

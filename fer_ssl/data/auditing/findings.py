@@ -3,10 +3,9 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from fer_ssl.data.auditing.pairs import Pair
@@ -96,9 +95,9 @@ SIDES = (("split", "id"), ("twin_split", "twin"))
 
 def count_parts(printed: Printed) -> dict[str, dict[str, int]]:
     """Return the faces of each split, and how many of them are blank: of one value everywhere."""
-    blank = np.add.reduceat(np.append(printed.prints["blank"], False), printed.starts[:-1]) if printed.parts else []
+    blank = [printed.prints["blank"][start:end].sum() for start, end in pairwise(printed.starts)]
     return {
-        part.name: {"faces": len(part.ids), "blank": int(count) if len(part.ids) else 0}
+        part.name: {"faces": len(part.ids), "blank": int(count)}
         for part, count in zip(printed.parts, blank, strict=True)
     }
 

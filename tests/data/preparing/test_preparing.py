@@ -19,7 +19,7 @@ from fer_ssl.data.decode import Decoder
 from fer_ssl.data.pools.prepared import PreparedPool
 from fer_ssl.data.preparing.aligning import TEMPLATE, align, pose, similarity
 from fer_ssl.data.preparing.detecting import Detection, Detector, find_weights
-from fer_ssl.data.preparing.manifest import Provenance, read_manifest
+from fer_ssl.data.preparing.manifest import read_manifest
 from fer_ssl.data.preparing.packing import duplicates, kept_rows, pack, write_rejected
 from fer_ssl.data.preparing.photos import list_photos, read_photo
 from fer_ssl.data.preparing.pipeline import Job, prepare
@@ -28,6 +28,7 @@ from fer_ssl.data.preparing.writing import written_whole
 from fer_ssl.data.sources.prepared import PreparedSource
 from fer_ssl.data.twins import alike, near_pairs, perceptual_hash, thumbnail
 from fer_ssl.errors import ConfigError, DataError
+from fer_ssl.types import Provenance
 
 RULES = Rules(faces="largest", crop="arcface", min_face=32, min_sharpness=1, max_yaw=None, quality=95)
 
@@ -62,7 +63,7 @@ def packed(root: Path, out: Path, size: int = 4) -> dict[str, str]:
     names, skipped = list_photos(root)
     Worker(root, Middle(), RULES).write_part(out / "0.parquet", names)  # type: ignore[arg-type]
     left_out = duplicates([out / "0.parquet"], near=True)
-    provenance = Provenance("mine", "CC0-1.0", "informed", ["research"], "2024")
+    provenance = Provenance("mine", "CC0-1.0", "informed", ("research",), "2024")
     pack(out, kept_rows([out / "0.parquet"], left_out), size, r"(?P<label>\w+)/(?P<subject>\w+)", provenance)
     write_rejected(out / "rejected.parquet", [out / "0.parquet"], left_out, skipped)
     rejected = pq.read_table(out / "rejected.parquet")
