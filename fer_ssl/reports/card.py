@@ -10,6 +10,7 @@ from fer_ssl.reports.run import Run
 from fer_ssl.reports.sections import remark
 
 ABOUT = {
+    "faces": "Faces by role.",
     "classes": "Faces by class; what the pool shows is not known to the run.",
     "imbalance": "Faces of the largest class for each of the smallest.",
     "source": "Faces by the set they come from.",
@@ -17,9 +18,11 @@ ABOUT = {
     "consent": "Faces by what their owners agreed to.",
     "allowed use": "Faces by the use that their licence allows.",
     "collected": "Faces by when they were collected.",
-    "people": "How many people are known by name or number.",
-    "shared people": "People who are learned from and scored on.",
+    "people": "How many people are known by name or number; a role without any knows none.",
+    "shared people": "People who are learned from and scored on, compared within a set.",
     "known biases": "Who or what the faces show too often, as far as their sets tell.",
+    "left out": "Faces left out for what they show.",
+    "policy": "What was declared.",
     "refused": "Faces left out by policy or list, by reason; refused.parquet names each.",
 }
 Grid = tuple[Sequence[str], list[list[str]]]
@@ -30,7 +33,7 @@ def write_card(path: Path, data: Mapping[str, Any]) -> None:
     lines = ["# Data card", ""]
     for name, (head, rows) in _grids(data):
         lines += [f"## {name.capitalize()}", "", ABOUT[name], ""]
-        lines += [_row(head), _row(["---"] * len(head)), *map(_row, rows), ""] if rows else ["None are known.", ""]
+        lines += [_row(head), _row(["---"] * len(head)), *map(_row, rows), ""] if rows else ["None.", ""]
     with whole(path) as partial:
         partial.write_text("\n".join(lines), encoding="utf-8")
 
@@ -49,7 +52,8 @@ def data_card(run: Run) -> Html:
 
 
 def _grids(data: Mapping[str, Any]) -> Iterator[tuple[str, Grid]]:
-    for name, content in (data["card"] | {"refused": data["refused"]}).items():
+    out = {"pixel-identical to a face across a split": data["leaked"], "unreadable": data["rejected"]}
+    for name, content in (data["card"] | {"left out": out}).items():
         yield name, _grid(content)
 
 

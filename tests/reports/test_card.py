@@ -13,8 +13,11 @@ DATA = {
         "imbalance": {"labeled": 3.0, "val": None},
         "source": {"labeled": {"a|b": 4}, "pool": {"web": 9}},
         "shared people": {},
+        "policy": {"use": "research"},
+        "refused": {"train": {"it allows sale only": 2}},
     },
-    "refused": {"train": {"it allows sale only": 2}},
+    "leaked": 5,
+    "rejected": 0,
 }
 
 
@@ -27,7 +30,9 @@ def test_the_card_is_a_table_for_each_part(tmp_path: Path) -> None:
     assert "|  | a\\|b | web |" in lines
     assert "| pool | 0 | 9 |" in lines
     assert "| train | 2 |" in lines
-    assert "None are known." in lines
+    assert "| use | research |" in lines
+    assert "| pixel-identical to a face across a split | 5 |" in lines
+    assert lines[lines.index("## Shared people") + 4] == "None."
 
 
 def test_the_page_shows_the_card(tmp_path: Path) -> None:
