@@ -48,7 +48,7 @@ def rejected_samples(output: Path, photos: Path, count: int) -> dict[str, tuple[
 
 def kind(reason: str) -> str:
     """Return a reason without its measures and names."""
-    return re.split(r":| of (?!a link)| like ", reason)[0]
+    return re.split(r":| of |(?<=like) ", reason)[0]
 
 
 def _spaced(total: int, count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
