@@ -2,14 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fer_ssl.data.preparing.samples import Sample
 from fer_ssl.files import whole
 from fer_ssl.reports.faces import FACE_SIDE, inline
 from fer_ssl.reports.markup import Html, document, tag
 from fer_ssl.reports.sections import remark
 
+if TYPE_CHECKING:
+    from PIL import Image
+
+# a picture, where there is one to show; its name; what was measured, or why it was rejected
+Sample = tuple["Image.Image | None", str, str]
 Group = tuple[int, Sequence[Sample]]
 
 
@@ -38,5 +42,6 @@ def _group(title: str, group: Group) -> list[Html]:
 
 
 def _card(sample: Sample) -> Html:
-    picture = remark("no picture") if sample.picture is None else inline(sample.picture, FACE_SIDE, sample.name)
-    return tag("figure", picture, tag("figcaption", sample.text, tag("br"), tag("small", sample.name)), class_="card")
+    picture, name, text = sample
+    shown = remark("no picture") if picture is None else inline(picture, FACE_SIDE, name)
+    return tag("figure", shown, tag("figcaption", text, tag("br"), tag("small", name)), class_="card")
