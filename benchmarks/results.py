@@ -25,11 +25,14 @@ from recipe import FOLD, variants, write_recipe
 
 SYNTHETIC = {name: [f"+experiment={name}"] for name in ("supervised", "fixmatch", "dtm_infonce")}
 SCRATCH = ("supervised", "fixmatch", "flexmatch", "freematch", "softmatch", "adamatch", "dtm_infonce", "soft_teacher")
+CONTRAST = ["loss.infonce.weight=0.5", "loss.infonce.temperature=0.2", "loss.infonce.against=student"]
 FACES = {name: [f"+experiment={name}"] for name in (*SCRATCH, "best")} | {
     # the plain linear head: the normalised one never passes its threshold from scratch with this optimizer
     "adacm": ["+experiment=adacm", "head=linear", "head.projection=null"],
     "fully_supervised": ["+experiment=fully_supervised", "batch.labeled=128"],
-    "dtm_infonce_lfw": ["+experiment=dtm_infonce", "unlabeled=shards"],
+    # the contrast's constants that won on validation faces; those of the experiment are its ancestor's
+    "dtm_infonce": ["+experiment=dtm_infonce", *CONTRAST],
+    "dtm_infonce_lfw": ["+experiment=dtm_infonce", *CONTRAST, "unlabeled=shards"],
 }
 PRETRAINED = {
     f"{name}_pretrained": [*FACES[name], f"name={name}_pretrained"] for name in ("supervised", "soft_teacher", "best")
