@@ -7,15 +7,13 @@ from statistics import mean, stdev
 
 from fer_ssl.reports.run import Run
 
-# from scratch; each line adds to the one before it
+SOFT = ["+experiment=soft_teacher", "threshold.alignment=none"]
+# each line adds to the one before it
 PARTS = {
     "labels alone": ["+experiment=supervised"],
     "soft pseudo-labels, aligned to uniform": ["+experiment=soft_teacher"],
-    "not aligned": ["+experiment=soft_teacher", "threshold.alignment=none"],
-    "labels taught for the frequencies of the pool": [
-        "+experiment=best",
-        "loss=[supervised_pool_adjusted,pseudo_label]",
-    ],
+    "not aligned": SOFT,
+    "labels taught for the frequencies of the pool": [*SOFT, "loss=[supervised_pool_adjusted,pseudo_label]"],
     "InfoNCE on all faces": ["+experiment=best"],
 }
 FOLD = ["data.val_fraction=0.125", "score=[val]"]  # of the training faces that have no label
