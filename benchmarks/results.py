@@ -82,6 +82,8 @@ def on_faces(args: argparse.Namespace, protocol: str, labels: Callable[[int, int
 def recipe(args: argparse.Namespace) -> Iterator[Job]:
     """Yield the runs that tell what each part of `best` is worth, on labels and faces that no table of scores uses."""
     for seed, (name, (experiment, *parts)) in product(args.seeds, variants(args.init)):
+        if args.only and name not in args.only:
+            continue
         draw = ["data.labels_per_class=100", f"data.split_seed={seed}", f"seed={seed}"]
         place = [f"data.root={args.data / 'fer2013'}", *FOLD, *draw]
         yield f"{name}_seed{seed}", [experiment, "+protocol=p1", *parts, *place]
