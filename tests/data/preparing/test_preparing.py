@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from packing import RULES, packed, scene
 from PIL import Image
 
 from fer_ssl.data.decode import Decoder
@@ -20,31 +21,13 @@ from fer_ssl.data.pools.prepared import PreparedPool
 from fer_ssl.data.preparing.aligning import TEMPLATE, align, pose, similarity
 from fer_ssl.data.preparing.detecting import Detection, Detector, find_weights
 from fer_ssl.data.preparing.manifest import read_manifest
-from fer_ssl.data.preparing.packing import duplicates, kept_rows, pack, write_rejected
 from fer_ssl.data.preparing.photos import list_photos, read_photo
 from fer_ssl.data.preparing.pipeline import Job, prepare
-from fer_ssl.data.preparing.working import Rules, Worker
 from fer_ssl.data.preparing.writing import written_whole
 from fer_ssl.data.sources.prepared import PreparedSource
 from fer_ssl.data.twins import alike, near_pairs, perceptual_hash, thumbnail
 from fer_ssl.errors import ConfigError, DataError
 from fer_ssl.types import Provenance
-
-RULES = Rules(faces="largest", crop="arcface", min_face=32, min_sharpness=1, max_yaw=None, quality=95)
-
-
-class Middle:
-    """Finds one face, in the middle of any photo that is not black."""
-
-    def detect(self, photo: np.ndarray) -> list[Detection]:
-        corner = np.array(photo.shape[1::-1], np.float32) / 2 - 56
-        box = np.array([*corner, 112, 112], np.float32)
-        return [Detection(box, TEMPLATE + corner, 0.9)] if photo.any() else []
-
-
-def scene(seed: int, side: int = 160) -> Image.Image:
-    coarse = np.random.default_rng(seed).integers(0, 256, (12, 12, 3), np.uint8)
-    return Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC)
 
 
 @pytest.fixture
@@ -55,19 +38,6 @@ def photos(tmp_path: Path) -> Path:
         for number in range(3):
             scene(seed + number).save(root / name / f"p{number}.jpg", quality=92)
     return root
-
-
-def packed(root: Path, out: Path, size: int = 4) -> dict[str, str]:
-    """Prepare `root` in this process and return the rejected ids with their reasons."""
-    out.mkdir()
-    names, skipped = list_photos(root)
-    Worker(root, Middle(), RULES).write_part(out / "0.parquet", names)  # type: ignore[arg-type]
-    left_out = duplicates([out / "0.parquet"], near=True)
-    provenance = Provenance("mine", "CC0-1.0", "informed", ("research",), "2024")
-    pack(out, kept_rows([out / "0.parquet"], left_out), size, r"(?P<label>\w+)/(?P<subject>\w+)", provenance)
-    write_rejected(out / "rejected.parquet", [out / "0.parquet"], left_out, skipped)
-    rejected = pq.read_table(out / "rejected.parquet")
-    return dict(zip(rejected["id"].to_pylist(), rejected["reason"].to_pylist(), strict=True))
 
 
 def test_faces_are_packed_and_read_back(photos: Path, tmp_path: Path) -> None:
