@@ -44,7 +44,7 @@ def test_the_page_shows_the_card(tmp_path: Path) -> None:
 
     page = Page(data_card(Carded()))
     assert "it allows sale only" in page.text
-    assert "People who are learned from and scored on." in page.text
+    assert "People who are learned from and scored on, compared within a set." in page.text
 
 
 def test_a_run_without_a_card_says_so(tmp_path: Path) -> None:
