@@ -7,7 +7,7 @@ from typing import Any
 from fer_ssl.files import whole
 from fer_ssl.reports.markup import Html, table, tag
 from fer_ssl.reports.run import Run
-from fer_ssl.reports.sections import remark
+from fer_ssl.reports.sections import figure, grid, remark
 
 ABOUT = {
     "faces": "Faces by role.",
@@ -44,26 +44,25 @@ def data_card(run: Run) -> Html:
     if run.data is None or "card" not in run.data:
         return tag("section", title, remark("No data card was kept."))
     parts = [
-        part
+        figure(name.capitalize(), ABOUT[name], table(head, rows, class_="told") if rows else remark("None."))
         for name, (head, rows) in _grids(run.data)
-        for part in (tag("h3", name.capitalize()), remark(ABOUT[name]), table(head, rows) if rows else remark("None."))
     ]
-    return tag("section", title, tag("details", tag("summary", "What was learned from, and scored on"), *parts))
+    return tag("section", title, tag("details", tag("summary", "What was learned from, and scored on"), grid(parts)))
 
 
 def _grids(data: Mapping[str, Any]) -> Iterator[tuple[str, Grid]]:
     out = {"pixel-identical to a face across a split": data["leaked"], "unreadable": data["rejected"]}
     for name, content in (data["card"] | {"left out": out}).items():
-        yield name, _grid(content)
+        yield name, _grid(name, content)
 
 
-def _grid(content: Mapping[str, Any]) -> Grid:
+def _grid(name: str, content: Mapping[str, Any]) -> Grid:
     """Return head and rows: a column for each key below the first level, if there is such a level."""
     nested = [row for row in content.values() if isinstance(row, Mapping)]
     columns = list(dict.fromkeys(column for row in nested for column in row))
     if not nested:
-        return ["", ""], [[key, _text(value)] for key, value in content.items()]
-    return ["", *columns], [[key, *(_text(row.get(column, 0)) for column in columns)] for key, row in content.items()]
+        return [name, ""], [[key, _text(value)] for key, value in content.items()]
+    return [name, *columns], [[key, *(_text(row.get(column, 0)) for column in columns)] for key, row in content.items()]
 
 
 def _text(value: object) -> str:

@@ -27,7 +27,7 @@ def test_the_card_is_a_table_for_each_part(tmp_path: Path) -> None:
     assert lines[0] == "# Data card"
     assert "| labeled | 3 | 1 |" in lines
     assert "| val | - |" in lines
-    assert "|  | a\\|b | web |" in lines
+    assert "| source | a\\|b | web |" in lines
     assert "| pool | 0 | 9 |" in lines
     assert "| train | 2 |" in lines
     assert "| use | research |" in lines
