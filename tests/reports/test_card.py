@@ -1,9 +1,15 @@
 """The data card, as Markdown and in the page."""
 
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from pages import Page
 
+from fer_ssl.reports import write_report
 from fer_ssl.reports.card import data_card, write_card
 from fer_ssl.reports.run import Run
 
@@ -55,3 +61,23 @@ def test_a_run_without_a_card_says_so(tmp_path: Path) -> None:
             self.path = tmp_path
 
     assert "No data card was kept." in Page(data_card(Bare())).text
+
+
+@pytest.mark.browser
+def test_a_browser_shows_the_card_without_overflow(make_run: Callable[..., Path], tmp_path: Path) -> None:
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser is None:
+        pytest.skip("there is no browser")
+    folder = make_run()
+    biases = {"known biases": {"web": "found by a search " * 9}}
+    (folder / "data.json").write_text(json.dumps(DATA | {"card": DATA["card"] | biases}))
+    probe = "<script>document.querySelectorAll('details').forEach(part => part.open = true); document.title = "
+    probe += (
+        "[document.body.scrollWidth <= innerWidth, document.querySelector('.told').offsetHeight > 40]</script></body>"
+    )
+    (tmp_path / "probe.html").write_text(write_report(folder).read_text().replace("</body>", probe))
+    for width in (1240, 500):
+        command = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--window-size={width},900", "--dump-dom"]
+        command.append((tmp_path / "probe.html").as_uri())
+        shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+        assert "<title>true,true</title>" in shown
