@@ -24,7 +24,7 @@ def variants(init: Path | None) -> Iterator[tuple[str, list[str]]]:
     """Yield name and overrides of every part, from scratch and from the features of `init`."""
     for number, (part, overrides) in enumerate(PARTS.items()):
         yield f"{number}_scratch", [*overrides, f"name='{part}'"]
-        if init is not None:
+        if init is not None and "infonce" not in part.lower():
             yield f"{number}_pretrained", [*overrides, f"name='{part}'", f"backbone.init={init}"]
 
 

@@ -35,8 +35,8 @@ FACES = {name: [f"+experiment={name}"] for name in (*SCRATCH, "best")} | {
     "dtm_infonce_lfw": ["+experiment=dtm_infonce", *CONTRAST, "unlabeled=shards"],
 }
 PRETRAINED = {
-    f"{name}_pretrained": [*FACES[name], f"name={name}_pretrained"] for name in ("supervised", "soft_teacher", "best")
-}
+    f"{name}_pretrained": [*FACES[name], f"name={name}_pretrained"] for name in ("supervised", "soft_teacher")
+} | {"best_pretrained": ["+experiment=best_pretrained"]}
 TABLE, RECIPE = Path("docs/results.md"), Path("docs/recipe.md")
 EXPERIMENTS = Path("conf/experiment")
 RECORDS = Path("docs/runs")  # configuration, metrics and history of every finished run: what the table is made of
