@@ -1,4 +1,4 @@
-"""What was tried for `best`, scored on faces of FER2013's Training that no run learns from: a table in docs/recipe.md."""
+"""What was tried for `best`, scored on Training faces of FER2013 that no run learns from: a table of docs/recipe.md."""
 
 from collections.abc import Iterator
 from pathlib import Path
