@@ -4,11 +4,11 @@ import struct
 from typing import NamedTuple
 
 import numpy as np
+import simplejpeg
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from PIL import Image
 from torch.nn.functional import interpolate
-from torchvision.io import ImageReadMode
 
 START, SCAN, EXIF = b"\xff\xd8\xff", 0xDA, 0xE1
 FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended and progressive, all Huffman-coded
@@ -24,24 +24,27 @@ class Frame(NamedTuple):
 
 
 def from_jpeg(data: bytes, channels: int, side: int) -> NDArray[np.uint8] | None:
-    """Return the face in a JPEG file as uint8 [channels, side, side].
+    """Return the face in a JPEG file as uint8 [channels, side, side]; its pixels are Pillow's.
 
-    None where the file is none, is broken, or needs what only Pillow does: CMYK, colour to gray, EXIF rotation or 12
-    bits. torchvision decodes with libjpeg-turbo as Pillow does; torch resizes uint8 with Pillow's own arithmetic.
+    None where the file is none, is broken, or needs what only Pillow does: CMYK, EXIF rotation or 12 bits.
     """
     frame = read_frame(data)
-    if frame is None or frame.components > channels:
+    if frame is None:
         return None
-    mode = ImageReadMode.RGB if channels == 3 else ImageReadMode.GRAY
     try:
-        # torchvision's own function around this operator costs as much again as it does on a small face
-        encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-        pixels: Tensor = torch.ops.image.decode_jpeg(encoded, mode.value)
-    except RuntimeError:
+        pixels = simplejpeg.decode_jpeg(data, "GRAY" if frame.components == channels == 1 else "RGB")
+    except ValueError:
         return None
-    if pixels.shape[1:] != (side, side):
-        pixels = interpolate(pixels[None], (side, side), mode="bilinear", antialias=True)[0]
-    return pixels.numpy()
+    if channels == 1 and frame.components == 3:
+        pixels = np.array(Image.fromarray(pixels).convert("L"))[..., None]  # libjpeg's luma is rounded otherwise
+    return _resize(pixels.transpose(2, 0, 1), side)
+
+
+def _resize(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Resize uint8 [C, H, W] as Pillow does, within two levels: torch has its arithmetic in SIMD."""
+    if pixels.shape[1:] == (side, side):
+        return pixels
+    return interpolate(torch.from_numpy(pixels)[None], (side, side), mode="bilinear", antialias=True)[0].numpy()
 
 
 def read_frame(data: bytes) -> Frame | None:
