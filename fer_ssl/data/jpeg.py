@@ -1,14 +1,12 @@
-"""Plain JPEG files to faces, without Pillow's cost per image."""
+"""Plain JPEG files to pixels, without Pillow's cost per image."""
 
 import struct
 from typing import NamedTuple
 
 import numpy as np
 import simplejpeg
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch.nn.functional import interpolate
 
 START, SCAN, EXIF = b"\xff\xd8\xff", 0xDA, 0xE1
 FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended and progressive, all Huffman-coded
@@ -23,8 +21,8 @@ class Frame(NamedTuple):
     components: int
 
 
-def from_jpeg(data: bytes, channels: int, side: int) -> NDArray[np.uint8] | None:
-    """Return the face in a JPEG file as uint8 [channels, side, side]; its pixels are Pillow's.
+def from_jpeg(data: bytes, channels: int) -> NDArray[np.uint8] | None:
+    """Return the pixels of a JPEG file as uint8 [H, W, channels], the same as Pillow's.
 
     None where the file is none, is broken, or needs what only Pillow does: CMYK, EXIF rotation or 12 bits.
     """
@@ -32,19 +30,12 @@ def from_jpeg(data: bytes, channels: int, side: int) -> NDArray[np.uint8] | None
     if frame is None:
         return None
     try:
-        pixels = simplejpeg.decode_jpeg(data, "GRAY" if frame.components == channels == 1 else "RGB")
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "GRAY" if frame.components == channels == 1 else "RGB")
     except ValueError:
         return None
-    if channels == 1 and frame.components == 3:
-        pixels = np.array(Image.fromarray(pixels).convert("L"))[..., None]  # libjpeg's luma is rounded otherwise
-    return _resize(pixels.transpose(2, 0, 1), side)
-
-
-def _resize(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Resize uint8 [C, H, W] as Pillow does, within two levels: torch has its arithmetic in SIMD."""
-    if pixels.shape[1:] == (side, side):
+    if pixels.shape[2] == channels:
         return pixels
-    return interpolate(torch.from_numpy(pixels)[None], (side, side), mode="bilinear", antialias=True)[0].numpy()
+    return np.array(Image.fromarray(pixels).convert("L"))[..., None]  # libjpeg's luma is rounded otherwise
 
 
 def read_frame(data: bytes) -> Frame | None:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_ssl.data.decode import MAX_PIXELS, Decoder
+from fer_ssl.data.decode import Decoder
 from fer_ssl.data.ids import JoinedIds, NumberedIds
 from fer_ssl.data.images import hold
+from fer_ssl.data.pictures import MAX_PIXELS
 from fer_ssl.data.pools.folder import spaced
 from fer_ssl.data.sources.folder import found
 from fer_ssl.errors import ConfigError, DataError

@@ -19,9 +19,10 @@ from fer_ssl.data.decode import Decoder
 from fer_ssl.data.pools.prepared import PreparedPool
 from fer_ssl.data.preparing.aligning import TEMPLATE, align, pose, similarity
 from fer_ssl.data.preparing.detecting import Detection, Detector, find_weights
+from fer_ssl.data.preparing.listing import list_photos
 from fer_ssl.data.preparing.manifest import Provenance, read_manifest
 from fer_ssl.data.preparing.packing import duplicates, kept_rows, pack, write_rejected
-from fer_ssl.data.preparing.photos import list_photos, read_photo
+from fer_ssl.data.preparing.photos import read_photo
 from fer_ssl.data.preparing.pipeline import Job, prepare
 from fer_ssl.data.preparing.working import Rules, Worker
 from fer_ssl.data.preparing.writing import written_whole
