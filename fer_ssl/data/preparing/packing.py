@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fer_ssl.data.preparing.manifest import SCHEMA, Provenance
+from fer_ssl.data.preparing.photos import frame_of
 from fer_ssl.data.preparing.working import NUMBERS
 from fer_ssl.data.preparing.writing import written_whole
 from fer_ssl.data.twins import alike, near_pairs
@@ -96,7 +97,8 @@ def _write_shard(shard: Path, faces: Sequence[Mapping[str, Any]], start: int) ->
 
 
 def _record(row: Mapping[str, Any], pattern: str | None, provenance: Provenance) -> dict[str, Any]:
-    known = _named(pattern, row["id"])
+    video, time = frame_of(_photo(row["id"])) or (None, None)
+    known = {"subject": video, "video": video, "time_ms": time} | _named(pattern, row["id"])
     measured = {name: row[name] for name in ("id", "phash", *NUMBERS)}
     digests = {"sha256": hashlib.sha256(row["jpeg"]).hexdigest(), "photo_sha256": row["photo_sha256"].hex()}
     return measured | digests | known | vars(provenance)

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
+from portraits import RULES, contents, packed, scene
 
 from fer_ssl.data.decode import Decoder
 from fer_ssl.data.pools.prepared import PreparedPool
@@ -21,30 +22,12 @@ from fer_ssl.data.preparing.aligning import TEMPLATE, align, pose, similarity
 from fer_ssl.data.preparing.detecting import Detection, Detector, find_weights
 from fer_ssl.data.preparing.listing import list_photos
 from fer_ssl.data.preparing.manifest import Provenance, read_manifest
-from fer_ssl.data.preparing.packing import duplicates, kept_rows, pack, write_rejected
 from fer_ssl.data.preparing.photos import read_photo
 from fer_ssl.data.preparing.pipeline import Job, prepare
-from fer_ssl.data.preparing.working import Rules, Worker
 from fer_ssl.data.preparing.writing import written_whole
 from fer_ssl.data.sources.prepared import PreparedSource
 from fer_ssl.data.twins import alike, near_pairs, perceptual_hash, thumbnail
 from fer_ssl.errors import ConfigError, DataError
-
-RULES = Rules(faces="largest", crop="arcface", min_face=32, min_sharpness=1, max_yaw=None, quality=95)
-
-
-class Middle:
-    """Finds one face, in the middle of any photo that is not black."""
-
-    def detect(self, photo: np.ndarray) -> list[Detection]:
-        corner = np.array(photo.shape[1::-1], np.float32) / 2 - 56
-        box = np.array([*corner, 112, 112], np.float32)
-        return [Detection(box, TEMPLATE + corner, 0.9)] if photo.any() else []
-
-
-def scene(seed: int, side: int = 160) -> Image.Image:
-    coarse = np.random.default_rng(seed).integers(0, 256, (12, 12, 3), np.uint8)
-    return Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC)
 
 
 @pytest.fixture
@@ -55,19 +38,6 @@ def photos(tmp_path: Path) -> Path:
         for number in range(3):
             scene(seed + number).save(root / name / f"p{number}.jpg", quality=92)
     return root
-
-
-def packed(root: Path, out: Path, size: int = 4) -> dict[str, str]:
-    """Prepare `root` in this process and return the rejected ids with their reasons."""
-    out.mkdir()
-    names, skipped = list_photos(root)
-    Worker(root, Middle(), RULES).write_part(out / "0.parquet", names)  # type: ignore[arg-type]
-    left_out = duplicates([out / "0.parquet"], near=True)
-    provenance = Provenance("mine", "CC0-1.0", "informed", ["research"], "2024")
-    pack(out, kept_rows([out / "0.parquet"], left_out), size, r"(?P<label>\w+)/(?P<subject>\w+)", provenance)
-    write_rejected(out / "rejected.parquet", [out / "0.parquet"], left_out, skipped)
-    rejected = pq.read_table(out / "rejected.parquet")
-    return dict(zip(rejected["id"].to_pylist(), rejected["reason"].to_pylist(), strict=True))
 
 
 def test_faces_are_packed_and_read_back(photos: Path, tmp_path: Path) -> None:
@@ -132,7 +102,7 @@ def test_every_failure_is_listed_with_its_reason(photos: Path, tmp_path: Path) -
         assert rejected[name].startswith(reason), name
     kept = set(read_manifest(tmp_path / "out", "")["id"].to_pylist())
     assert not kept & rejected.keys()
-    assert kept | rejected.keys() >= set(list_photos(photos)[0])
+    assert kept | rejected.keys() >= set(list_photos(photos, 1.0)[0])
 
 
 @pytest.mark.parametrize("kind", ["CMYK", "16-bit", "alpha", "rotated", "animated"])
@@ -258,7 +228,7 @@ def real_job(real_data: Path, tmp_path: Path) -> Job:
         photo.paste(faces[number], (69, 69))
         photo.save(tmp_path / "in" / f"{number:03d}.jpg", quality=90)
     nobody = Provenance()
-    return Job(tmp_path / "in", tmp_path / "out", weights, 640, 0.7, RULES, nobody, True, None, 4, 20, 2)
+    return Job(tmp_path / "in", tmp_path / "out", weights, 640, 0.7, RULES, nobody, True, None, 1.0, 4, 20, 2)
 
 
 class PreparedFaces:
@@ -271,10 +241,6 @@ class PreparedFaces:
 
     def __getitem__(self, row: int) -> Image.Image:
         return Image.fromarray(self.images.read(torch.tensor([row]))[0].permute(1, 2, 0).numpy())
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
 
 
 @pytest.mark.real
