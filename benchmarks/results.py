@@ -1,9 +1,10 @@
-"""Run a suite of experiments, skipping finished runs, and write docs/results.md from all run directories.
+"""Run a suite of experiments, skipping finished runs; write docs/results.md and the heads of conf/experiment from them.
 
 python benchmarks/results.py synthetic                      # procedural faces, the default data
 python benchmarks/results.py p1 --data ../shared/data       # FER2013, conf/protocol/p1.yaml; p2 is its longer form
 python benchmarks/results.py p1 --only soft_teacher_pretrained --init outputs/pretrain/checkpoints/last.ckpt
 python benchmarks/results.py ferplus --data ../shared/data  # the same with FER+ majority labels, drawn by the seed
+python benchmarks/results.py recipe --data ../shared/data --seeds 10 --init <file>  # parts of `best`, on validation
 python benchmarks/results.py table                          # only write docs/results.md from the runs at hand
 """
 
@@ -19,19 +20,25 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from heads import write_heads
+from recipe import FOLD, variants, write_recipe
 
 SYNTHETIC = {name: [f"+experiment={name}"] for name in ("supervised", "fixmatch", "dtm_infonce")}
 SCRATCH = ("supervised", "fixmatch", "flexmatch", "freematch", "softmatch", "adamatch", "dtm_infonce", "soft_teacher")
+CONTRAST = ["loss.infonce.weight=0.5", "loss.infonce.temperature=0.2", "loss.infonce.against=student"]
 FACES = {name: [f"+experiment={name}"] for name in (*SCRATCH, "best")} | {
     # the plain linear head: the normalised one never passes its threshold from scratch with this optimizer
     "adacm": ["+experiment=adacm", "head=linear", "head.projection=null"],
     "fully_supervised": ["+experiment=fully_supervised", "batch.labeled=128"],
-    "dtm_infonce_lfw": ["+experiment=dtm_infonce", "unlabeled=shards"],
+    # the contrast's constants that won on validation faces; those of the experiment are its ancestor's
+    "dtm_infonce": ["+experiment=dtm_infonce", *CONTRAST],
+    "dtm_infonce_lfw": ["+experiment=dtm_infonce", *CONTRAST, "unlabeled=shards"],
 }
 PRETRAINED = {
-    f"{name}_pretrained": [*FACES[name], f"name={name}_pretrained"] for name in ("supervised", "soft_teacher", "best")
-}
-TABLE = Path("docs/results.md")
+    f"{name}_pretrained": [*FACES[name], f"name={name}_pretrained"] for name in ("supervised", "soft_teacher")
+} | {"best_pretrained": ["+experiment=best_pretrained"]}
+TABLE, RECIPE = Path("docs/results.md"), Path("docs/recipe.md")
+EXPERIMENTS = Path("conf/experiment")
 RECORDS = Path("docs/runs")  # configuration, metrics and history of every finished run: what the table is made of
 PLACES = ("run_dir", "root", "split_file", "init")  # keys of a configuration that hold paths of the machine it ran on
 
@@ -72,7 +79,18 @@ def on_faces(args: argparse.Namespace, protocol: str, labels: Callable[[int, int
         yield f"{method}_{budget}_seed{seed}", [experiment, f"+protocol={protocol}", *parts, *init, *lfw, *place]
 
 
-SUITES = {"synthetic": synthetic, "p1": fer2013, "p2": fer2013, "ferplus": ferplus}
+def recipe(args: argparse.Namespace) -> Iterator[Job]:
+    """Yield the runs that tell what each part of `best` is worth, on labels and faces that no table of scores uses."""
+    for seed, (name, (experiment, *parts)) in product(args.seeds, variants(args.init)):
+        if args.only and name not in args.only:
+            continue
+        draw = ["data.labels_per_class=100", f"data.split_seed={seed}", f"seed={seed}"]
+        place = [f"data.root={args.data / 'fer2013'}", *FOLD, *draw]
+        yield f"{name}_seed{seed}", [experiment, "+protocol=p1", *parts, *place]
+
+
+TESTED = {"synthetic": synthetic, "p1": fer2013, "p2": fer2013, "ferplus": ferplus}
+SUITES = TESTED | {"recipe": recipe}
 
 
 def run(name: str, overrides: list[str], folder: str, threads: int) -> None:
@@ -116,8 +134,11 @@ def place(key: str, value: str) -> str:
 
 
 def write_table() -> None:
-    """Write docs/results.md from every recorded run."""
-    subprocess.run([sys.executable, "-m", "fer_ssl.report", str(RECORDS), "--table", str(TABLE)], check=True)
+    """Write docs/results.md, the heads of the experiments and the table of docs/recipe.md from the recorded runs."""
+    records = [str(RECORDS / suite) for suite in TESTED if (RECORDS / suite).exists()]
+    subprocess.run([sys.executable, "-m", "fer_ssl.report", *records, "--table", str(TABLE)], check=True)
+    write_heads(RECORDS / "p1", EXPERIMENTS, {name: parts for name, (_, *parts) in FACES.items()})
+    write_recipe(RECORDS / "recipe", RECIPE)
 
 
 def main() -> None:

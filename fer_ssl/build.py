@@ -13,8 +13,10 @@ from omegaconf import DictConfig, OmegaConf
 from fer_ssl.callbacks.checkpoint import DirectIO
 from fer_ssl.callbacks.cuda_graphs import StepMarks
 from fer_ssl.compiling import GRAPH_MODES
+from fer_ssl.data.admission import Admission
 from fer_ssl.data.decode import Decoder
 from fer_ssl.data.module import FaceData
+from fer_ssl.data.provenance import to_provenance
 from fer_ssl.data.splits import SplitPlan
 from fer_ssl.errors import FerError
 from fer_ssl.loggers import HistoryLogger
@@ -61,6 +63,9 @@ def build_data(cfg: DictConfig) -> FaceData:
         leak_check=data.leak_check,
         workers=data.workers,
         pseudo_labels=data.pseudo_labels,
+        admission=Admission(cfg.policy, data.exclude),
+        provenance=to_provenance(data.provenance),
+        pool_provenance=to_provenance(cfg.unlabeled.provenance),
     )
 
 

@@ -17,7 +17,7 @@ def check(cfg: DictConfig) -> None:
     _terms_are_parts(cfg)
     _pool_matches_terms(cfg)
     _head_exists(cfg)
-    _roots_are_given(cfg)
+    require_roots(cfg)
     _heldout_exists(cfg)
     _corrects_once(cfg)
     _terms_are_alone(cfg)
@@ -52,7 +52,8 @@ def _head_exists(cfg: DictConfig) -> None:
         raise ConfigError(f"loss=[{terms}] reads what a head makes of features, but there is none; set head=linear")
 
 
-def _roots_are_given(cfg: DictConfig) -> None:
+def require_roots(cfg: DictConfig) -> None:
+    """Raise ConfigError for a set or pool without the place of its files."""
     if cfg.data.name == "mixed":
         for name, part in cfg.data.sets.items():
             if "root" in part and part.root is None:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from fer_ssl.errors import ConfigError
+from fer_ssl.files import require_checksums
 from fer_ssl.types import LabelSpace
 
 log = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises ConfigError for a file that is not there, broken, not one of fer_ssl, or that would run code.
     """
     try:
-        _require_checksums(path)
+        require_checksums(path)
         checkpoint: Checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ConfigError(f"there is no checkpoint {path}; set ckpt_path=<run>/checkpoints/last.ckpt") from None
@@ -88,14 +89,6 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if not isinstance(checkpoint, dict) or "config" not in checkpoint or "classes" not in checkpoint:
         raise ConfigError(f"{path} is not a checkpoint of fer_ssl; set ckpt_path=<run>/checkpoints/last.ckpt")
     return checkpoint
-
-
-def _require_checksums(path: Path) -> None:
-    """Raise BadZipFile unless every record matches the CRC-32 that torch.save wrote: torch.load reads past them."""
-    with zipfile.ZipFile(path) as archive:
-        damaged = archive.testzip()
-    if damaged is not None:
-        raise zipfile.BadZipFile(f"the checksum of its record {damaged} does not hold")
 
 
 def _refused(path: Path, error: pickle.UnpicklingError) -> ConfigError:

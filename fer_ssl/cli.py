@@ -4,7 +4,8 @@ import functools
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +17,10 @@ from omegaconf import DictConfig, OmegaConf
 from fer_ssl.errors import ConfigError, FerError
 from fer_ssl.masking import Masked, masked
 
+LAUNCHERS = {  # what each needs: a plugin of Hydra, and the extra that brings it
+    "hydra/launcher=ray_cluster": ("hydra_plugins.hydra_ray_launcher", "ray"),
+    "hydra/launcher=slurm": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
+}
 INTERRUPTED = 130  # the exit status after Ctrl-C, as shells have it: 128 + SIGINT
 
 PACKAGE = Path(__file__).parent
@@ -39,9 +44,22 @@ def verb(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
                 print("interrupted", file=sys.stderr)
                 raise SystemExit(INTERRUPTED) from None
 
-        return cast(Callable[[], Any], main)
+        @functools.wraps(run)
+        def checked() -> Any:
+            told(lambda: require_launcher(sys.argv[1:]))
+            return cast(Callable[[], Any], main)()
+
+        return checked
 
     return decorate
+
+
+def require_launcher(arguments: Sequence[str]) -> None:
+    """Raise ConfigError for a launcher whose extra is not installed, before Hydra misses a file of it."""
+    for argument in arguments:
+        plugin, extra = LAUNCHERS.get(argument, (None, None))
+        if plugin is not None and find_spec(plugin) is None:
+            raise ConfigError(f"{argument} needs a package that is not there; pip install 'fer-ssl[{extra}]'")
 
 
 def first_rank_speaks() -> None:

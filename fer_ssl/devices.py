@@ -14,6 +14,7 @@ log = logging.getLogger(__name__)
 
 def check_devices(cfg: DictConfig) -> None:
     """Raise ConfigError, naming the override to type, for devices that are not there or batches they cannot share."""
+    _require_strategy(cfg.trainer.strategy)
     on_gpu = _on_gpu(cfg.trainer.accelerator)
     if not on_gpu and cfg.trainer.strategy != "auto" and cfg.trainer.strategy.process_group_backend == "nccl":
         raise ConfigError("nccl joins GPUs only; set trainer.strategy.process_group_backend=gloo")
@@ -23,6 +24,15 @@ def check_devices(cfg: DictConfig) -> None:
     per_rank(cfg.batch.labeled, world, "batch.labeled")
     if cfg.unlabeled.pool is not None or cfg.unlabeled.from_source:
         per_rank(cfg.batch.unlabeled, world, "batch.unlabeled")
+
+
+def _require_strategy(strategy: str | DictConfig) -> None:
+    """Raise ConfigError for a strategy by name: it would lack what ours are set to, or split what has to stay whole."""
+    if isinstance(strategy, str) and strategy != "auto":
+        raise ConfigError(
+            f"trainer.strategy={strategy} is none of ours; set trainer=ddp (GPUs), trainer=ddp_cpu or trainer=default"
+            + (": teacher, thresholds and checkpoints need whole weights on every process" * ("fsdp" in strategy))
+        )
 
 
 def _on_gpu(accelerator: str) -> bool:

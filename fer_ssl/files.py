@@ -1,6 +1,7 @@
 """Files that are written whole or not at all."""
 
 import os
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,3 +33,11 @@ def on_disk(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def require_checksums(path: Path) -> None:
+    """Raise BadZipFile unless every record matches the CRC-32 that torch.save wrote: torch.load reads past them."""
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(f"the checksum of its record {damaged} does not hold")

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from fer_ssl.cli import verb
 from fer_ssl.errors import ConfigError
 
+SHEET = "contact_sheet.html"
 CHOICES = {"faces": ("largest", "all"), "crop": ("arcface", "padded")}
 
 
@@ -16,10 +17,10 @@ def prepare(cfg: DictConfig) -> dict[str, Any]:
     """Find, align, score, deduplicate and pack the faces of photos and videos; return what `summary.json` holds."""
     _check(cfg)
     from fer_ssl.data.preparing.detecting import find_weights, load_opencv
-    from fer_ssl.data.preparing.manifest import Provenance
     from fer_ssl.data.preparing.pipeline import Job
     from fer_ssl.data.preparing.pipeline import prepare as run
     from fer_ssl.data.preparing.working import Rules
+    from fer_ssl.data.provenance import to_provenance
 
     load_opencv()
     rules = Rules(cfg.faces, cfg.crop, cfg.min_face, cfg.min_sharpness, cfg.max_yaw, cfg.quality)
@@ -31,7 +32,7 @@ def prepare(cfg: DictConfig) -> dict[str, Any]:
             max_side=cfg.detector.max_side,
             min_score=cfg.detector.min_score,
             rules=rules,
-            provenance=Provenance(**OmegaConf.to_container(cfg.provenance)),  # type: ignore[arg-type]
+            provenance=to_provenance(OmegaConf.to_container(cfg.provenance)),  # type: ignore[arg-type]
             near_duplicates=cfg.near_duplicates,
             pattern=cfg.pattern,
             every_seconds=cfg.every_seconds,
@@ -40,9 +41,24 @@ def prepare(cfg: DictConfig) -> dict[str, Any]:
             workers=cfg.workers,
         )
     )
+    _show(Path(cfg.output), Path(cfg.input), cfg.shown, summary)
     log = logging.getLogger(__name__)
-    log.info("%(accepted)d faces of %(photos)d photos, %(rejected)d rejected (rejected.parquet)", summary)
+    log.info(
+        "%(accepted)d faces of %(photos)d photos, %(rejected)d rejected (rejected.parquet); see %(sheet)s",
+        summary | {"sheet": Path(cfg.output) / SHEET},
+    )
     return summary
+
+
+def _show(output: Path, photos: Path, shown: int, summary: dict[str, Any]) -> None:
+    """Write the contact sheet, unless the output has it."""
+    if (output / SHEET).exists():
+        return
+    from fer_ssl.data.preparing.samples import accepted_samples, rejected_samples
+    from fer_ssl.reports.contact_sheet import write_sheet
+
+    accepted, rejected = accepted_samples(output, shown), rejected_samples(output, photos, shown)
+    write_sheet(output / SHEET, summary, accepted, rejected)
 
 
 def _check(cfg: DictConfig) -> None:
@@ -54,7 +70,7 @@ def _check(cfg: DictConfig) -> None:
     for key, known in CHOICES.items():
         if cfg[key] not in known:
             raise ConfigError(f"{key}={cfg[key]} is none of {', '.join(known)}; set {key}={known[0]}")
-    for key in ("chunk", "shard_size", "workers"):
+    for key in ("chunk", "shard_size", "shown", "workers"):
         if cfg[key] < 1:
             raise ConfigError(f"{key}={cfg[key]} is too few; set {key}=1 or more")
     if cfg.every_seconds <= 0:

@@ -39,6 +39,7 @@ from fer_ssl.metrics import Scores
 from fer_ssl.module import SemiSupervised
 from fer_ssl.ranks import together
 from fer_ssl.reports import write_report
+from fer_ssl.reports.card import write_card
 from fer_ssl.results import (
     environment,
     write_json,
@@ -238,7 +239,9 @@ def summarise(trainer: Trainer, data: FaceData, scored: dict[str, Scored]) -> di
 @rank_zero_only
 def _write_data(run_dir: Path, data: FaceData) -> None:
     data.write_records(run_dir)
-    write_json(run_dir / "data.json", data.summary())
+    summary = data.summary()
+    write_json(run_dir / "data.json", summary)
+    write_card(run_dir / "data_card.md", summary)
 
 
 def _quieten() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -56,12 +57,35 @@ class Ids(Protocol):
 
 
 @dataclass(frozen=True)
+class Provenance:
+    """Where faces come from and what they may serve; None, and no allowed use, are unknown.
+
+    `collected` is a date or its beginning, such as 2019-05; `bias` says who or what the faces show too often.
+    """
+
+    source: str | None = None
+    licence: str | None = None
+    consent: str | None = None
+    allowed_use: tuple[str, ...] = ()
+    collected: str | None = None
+    bias: str | None = None
+
+
+class Origins(NamedTuple):
+    """The provenance of faces: `records`, and which of them is that of each face, int32 [N]."""
+
+    records: tuple[Provenance, ...]
+    rows: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
 class Faces:
     """A set of faces with what is known of each.
 
     `ids` [N] name the faces and are unique within their source; `labels` int64 [N] are UNKNOWN where nobody labeled;
     `soft_labels` float32 [N, C] are votes as probabilities; `subjects` [N], strings or numbers,
-    name the person or video; `sources` [N] name the set that a face of a mixture comes from.
+    name the person or video; `sources` [N] name the set that a face of a mixture comes from; `origins` tell what is
+    known of their provenance, None where nothing is.
     """
 
     images: Images
@@ -70,6 +94,7 @@ class Faces:
     soft_labels: Tensor | None = None
     subjects: NDArray[Any] | None = None
     sources: NDArray[Any] | None = None
+    origins: Origins | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -84,6 +109,7 @@ class Faces:
             soft_labels=None if self.soft_labels is None else self.soft_labels[indices],
             subjects=None if self.subjects is None else self.subjects[rows],
             sources=None if self.sources is None else self.sources[rows],
+            origins=None if self.origins is None else self.origins._replace(rows=self.origins.rows[rows]),
         )
 
 

@@ -1,6 +1,7 @@
 """The benchmark suite measures in turns, compares what belongs together, and runs."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict
@@ -11,8 +12,10 @@ import torch
 from bench import SUITE
 from compare import compared, figures
 from gpu import measure_gpu
+from heads import with_line, write_heads
 from loops import adacm_step, bare_step, fixmatch_loss, networks, our_step, parameter_by_parameter, ready, usb_step
 from measuring import Options, Pairs, Skipped, in_turns
+from results import FACES
 from writing import markdown, row
 
 from fer_ssl.method.functional import consistency_loss
@@ -109,3 +112,20 @@ def test_the_script_keeps_the_entries_it_does_not_measure(tmp_path: Path) -> Non
     assert found["step"]["measurements"][0]["pairs"] == 2
     assert "old EMA" in page.read_text()
     assert "old step" not in page.read_text()
+
+
+def test_a_head_holds_one_line_of_what_was_measured() -> None:
+    text = "# @package _global_\n# What it is.\nname: one # two\n"
+    first = with_line(text, "31.5")
+    assert first == "# @package _global_\n# What it is.\n# Measured: 31.5\nname: one # two\n"
+    assert with_line(first, "32.5") == first.replace("31.5", "32.5")
+    assert with_line(first, None) == text
+
+
+def test_the_heads_of_the_experiments_tell_what_the_records_hold(tmp_path: Path) -> None:
+    ours = ROOT / "conf" / "experiment"
+    copies = Path(shutil.copytree(ours, tmp_path / "experiment"))
+    write_heads(ROOT / "docs" / "runs" / "p1", copies, {name: parts for name, (_, *parts) in FACES.items()})
+    assert "# Measured: +protocol=p1, 100 labels" in (copies / "supervised.yaml").read_text()
+    for path in ours.glob("*.yaml"):
+        assert (copies / path.name).read_text() == path.read_text(), "run python benchmarks/results.py table"

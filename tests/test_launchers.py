@@ -10,7 +10,9 @@ import pytest
 from omegaconf import OmegaConf
 from running import TINY
 
-from fer_ssl.cli import CONF
+from fer_ssl import cli
+from fer_ssl.cli import CONF, require_launcher
+from fer_ssl.errors import ConfigError
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -22,6 +24,16 @@ def sweep(folder: Path, launcher: str, *overrides: str) -> subprocess.CompletedP
     return subprocess.run(
         [*command, *options], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
+
+
+@pytest.mark.parametrize(("launcher", "extra"), [("ray_cluster", "ray"), ("slurm", "slurm")])
+def test_a_launcher_that_is_not_installed_names_its_extra(
+    launcher: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "find_spec", lambda name: None)
+    require_launcher(["-m", "seed=0,1", "hydra/launcher=jobs"])
+    with pytest.raises(ConfigError, match=rf"hydra/launcher={launcher} needs .*pip install 'fer-ssl\[{extra}\]'"):
+        require_launcher(["-m", f"hydra/launcher={launcher}"])
 
 
 def require_two_runs(done: subprocess.CompletedProcess[str], folder: Path) -> None:

@@ -147,12 +147,16 @@ class Decoder:
     def to_face(self, stored: bytes | NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return what `decode` or `from_array` would, as a NumPy array."""
         if isinstance(stored, np.ndarray):
-            return self._fit(flatten(Image.fromarray(stored)))
+            return self._fit(Image.fromarray(stored))
         pixels = from_jpeg(stored, self.channels)
         return self._fit(read_picture(stored)) if pixels is None else _resize(pixels, self.image_size)
 
+    def _flat(self, image: Image.Image) -> Image.Image:
+        """Return an 8-bit image of the decoder's channels, without transparency."""
+        return flatten(image).convert("L" if self.channels == 1 else "RGB")
+
     def _fit(self, image: Image.Image) -> NDArray[np.uint8]:
-        image = image.convert("L" if self.channels == 1 else "RGB")
+        image = self._flat(image)
         if image.size != (self.image_size, self.image_size):
             # Pillow widens the bilinear kernel when it shrinks, so this averages areas rather than aliasing
             image = image.resize((self.image_size, self.image_size), Image.Resampling.BILINEAR)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fer_ssl.data.decode import Decoder, Encoded, ask_ahead, decode_all
 from fer_ssl.errors import DataError, UnreachableError
-from fer_ssl.types import UNKNOWN, Faces, Ids, Images
+from fer_ssl.types import UNKNOWN, Faces, Ids, Images, Origins
 
 log = logging.getLogger(__name__)
 
@@ -138,6 +138,7 @@ def hold(
     labels: Tensor | None = None,
     soft_labels: Tensor | None = None,
     subjects: NDArray[Any] | None = None,
+    origins: Origins | None = None,
 ) -> Faces:
     """Return the faces of `encoded`, decoded now where the decoder keeps them in memory and at each read otherwise.
 
@@ -147,7 +148,7 @@ def hold(
     decoder.rejects.expect(origin, len(encoded))
     images: Images = StreamedImages(encoded, ids, decoder, origin, groups=labels)
     known = torch.tensor(UNKNOWN).expand(len(encoded)) if labels is None else labels
-    faces = Faces(images, ids, known, soft_labels, subjects)
+    faces = Faces(images, ids, known, soft_labels, subjects, origins=origins)
     if not decoder.is_resident(len(encoded)):
         return faces
     pixels, kept = decode_all(encoded, ids, decoder, origin)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fer_ssl.data.ids import JoinedIds, compact
+from fer_ssl.data.provenance import joined
 from fer_ssl.types import Faces, Images
 
 
@@ -61,6 +62,7 @@ def join(*sets: Faces, weights: tuple[float, ...] | None = None) -> Faces:
         ids=JoinedIds([faces.ids for faces in sets]),
         labels=torch.cat([faces.labels for faces in sets]),
         subjects=_people([faces.subjects for faces in sets]),
+        origins=joined(sets),
     )
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from lightning import LightningDataModule
 
+from fer_ssl.data.admission import Admission
+from fer_ssl.data.card import data_card
 from fer_ssl.data.decode import Decoder
 from fer_ssl.data.identities import number_people
 from fer_ssl.data.joined import JoinedImages, join
@@ -18,12 +20,15 @@ from fer_ssl.data.loader import EvalLoader, TrainLoader
 from fer_ssl.data.manifest import manifest_hash, write_manifest
 from fer_ssl.data.placing import Placement, in_memory
 from fer_ssl.data.pool_labels import pseudo_labeled
+from fer_ssl.data.provenance import of_set
 from fer_ssl.data.samplers import MixedSampler, Sampler, ShuffledSampler, per_rank
 from fer_ssl.data.splits import SplitPlan, SplitRows, divide
 from fer_ssl.errors import ConfigError, DataError
-from fer_ssl.types import Batch, Faces, LabelSpace, Splits
+from fer_ssl.types import Batch, Faces, LabelSpace, Provenance, Splits
 
 log = logging.getLogger(__name__)
+
+UNTOLD = Provenance()
 
 
 class Source(Protocol):
@@ -66,6 +71,9 @@ class FaceData(LightningDataModule):
         leak_check: bool | Literal["auto"] = True,
         workers: int = 0,
         pseudo_labels: str | None = None,
+        admission: Admission | None = None,
+        provenance: Provenance = UNTOLD,
+        pool_provenance: Provenance = UNTOLD,
     ) -> None:
         super().__init__()
         self.source, self.pool_source, self.pool_from_source = source, pool, pool_from_source
@@ -76,6 +84,8 @@ class FaceData(LightningDataModule):
             raise ConfigError(f"data.leak_check={leak_check} is none of true, false, auto; set data.leak_check=auto")
         self.leak_check = leak_check
         self.pseudo_labels = None if pseudo_labels is None else Path(pseudo_labels)
+        self.admission = Admission(None, None) if admission is None else admission
+        self.provenance, self.pool_provenance = provenance, pool_provenance
         self.decoder = decoder(source.channels)
         self.space = source.space
         self.position = 0
@@ -88,9 +98,11 @@ class FaceData(LightningDataModule):
         """Load and divide the faces once; raises DataError for data that cannot serve the configuration."""
         if self._loaded:
             return
-        splits = self.source.load(self.decoder)
+        splits = self._told(self.source.load(self.decoder))
         self.test = splits.test
-        usable = self._without_twins(splits.train, [splits.val, splits.test])
+        admitted = self.admission("train", splits.train)
+        self.admission.require_classes(splits.train, admitted, self.space)
+        usable = admitted & self._without_twins(splits.train, [splits.val, splits.test])
         rows = divide(splits.train, usable, self.space, self.plan if splits.val is None else _no_carving(self.plan))
         self.labeled = splits.train.subset(torch.from_numpy(rows.labeled))
         self.heldout = splits.train.subset(torch.from_numpy(rows.heldout))
@@ -102,6 +114,14 @@ class FaceData(LightningDataModule):
         self.identities = None if self.pool is None else number_people(self.pool.subjects)
         self._loaded = True
         log.info("faces: %s; %d dropped as pixel-identical to a face across a split", self._counts(), self.leaked)
+
+    def _told(self, splits: Splits) -> Splits:
+        """Return the splits with what is known of the set's provenance."""
+        return Splits(*(None if faces is None else of_set(faces, self.provenance) for faces in splits))  # type: ignore[arg-type]
+
+    def _admitted(self, split: str, pool: Faces) -> Faces:
+        admitted = self.admission(split, pool)
+        return pool if admitted.all() else pool.subset(torch.from_numpy(np.flatnonzero(admitted)))
 
     def _validation(self, splits: Splits, rows: SplitRows) -> Faces:
         """Return the source's validation faces, or the carved ones that are no twin of a face learned from."""
@@ -116,9 +136,10 @@ class FaceData(LightningDataModule):
         if self.pool_source is None and not self.pool_from_source:
             return None
         if self.pool_source is not None:
-            pool = self.pool_source.load(self.decoder)
+            pool = self._admitted("unlabeled", of_set(self.pool_source.load(self.decoder), self.pool_provenance))
         elif splits.pool is not None:
-            pool = join(splits.pool, rest) if len(rest) else splits.pool
+            own = self._admitted("pool", splits.pool)
+            pool = join(own, rest) if len(rest) else own
         else:
             pool = rest if len(rest) else self.labeled
         pool = self._without_leaks(pool)
@@ -253,12 +274,15 @@ class FaceData(LightningDataModule):
             "leaked": self.leaked,
             "pool_checked": self.pool_checked,
             "rejected": len(self.decoder.rejects),
+            "refused": self.admission.counts(),
+            "card": data_card(roles, self.space),
             "manifest_sha256": manifest_hash(roles),
         }
 
     def write_records(self, run_dir: Path) -> None:
         """Write `manifest.parquet` and, where images were unreadable, `rejected.csv`."""
         write_manifest(run_dir / "manifest.parquet", self.roles())
+        self.admission.write(run_dir / "refused.parquet")
         if len(self.decoder.rejects):
             self.decoder.rejects.write_csv(run_dir / "rejected.csv")
 

@@ -33,7 +33,7 @@ def flatten(image: Image.Image) -> Image.Image:
     if image.mode == "F" or image.mode.startswith("I"):
         return Image.fromarray(_to_8_bit(np.asarray(image)))
     if image.has_transparency_data:
-        return Image.alpha_composite(Image.new("RGBA", image.size, "black"), image.convert("RGBA"))
+        return Image.alpha_composite(Image.new("RGBA", image.size, "black"), image.convert("RGBA")).convert("RGB")
     return image
 
 

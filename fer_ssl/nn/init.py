@@ -2,6 +2,7 @@
 
 import logging
 import pickle
+import zipfile
 from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fer_ssl.errors import ConfigError
+from fer_ssl.files import require_checksums
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +55,7 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
         content = _read(path)
     except FileNotFoundError:
         raise ConfigError(f"there are no weights {path}; set backbone.init=<run>/checkpoints/last.ckpt") from None
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+    except (OSError, RuntimeError, EOFError, ValueError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"weights {path} cannot be read safely ({reason}); set another backbone.init") from None
     while isinstance(content, dict) and (inner := next((key for key in NESTED if key in content), None)):
@@ -64,6 +66,8 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
 
 def _read(path: Path) -> Any:
     if path.suffix != ".safetensors":
+        if zipfile.is_zipfile(path):  # older files of weights have no checksums
+            require_checksums(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     from safetensors import SafetensorError
     from safetensors.torch import load_file

@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from io import BytesIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,9 @@ from fer_ssl.errors import DataError
 from fer_ssl.reports.markup import Html, tag
 from fer_ssl.reports.run import Columns, Run
 from fer_ssl.reports.sections import class_name, remark
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 SHOWN = 16  # faces per group: two rows on a desk, and a page well below 2 MB
 FACE_SIDE, VIEWS_SIDE = 112, 1400  # pixels
@@ -66,6 +70,11 @@ def _picture(content: bytes, source: str, side: int, text: str) -> Html:
         image = Image.open(BytesIO(content)).convert("RGB")
     except (UnidentifiedImageError, OSError) as error:
         raise DataError(f"{source} is no readable image, remove it or run fer_ssl.train again") from error
+    return inline(image, side, text)
+
+
+def inline(image: "Image.Image", side: int, text: str) -> Html:
+    """Return an RGB or gray image in the page itself, as a JPEG of at most `side` pixels."""
     image.thumbnail((side, side))
     jpeg = BytesIO()
     image.save(jpeg, "JPEG", quality=86)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fer_ssl.errors import DataError
 from fer_ssl.files import whole
-from fer_ssl.reports import faces, sections
+from fer_ssl.reports import card, faces, sections
 from fer_ssl.reports.markup import Html, document, join, percent, table, tag
 from fer_ssl.reports.run import Run
 
@@ -47,6 +47,7 @@ def render(run: Run) -> str:
         faces.views(run),
         faces.samples(run),
         sections.data(run),
+        card.data_card(run),
         _settings(run),
         tag("aside", tag("p", tag("b", "Responsible use. "), RESPONSIBLE_USE), class_="note"),
     ]

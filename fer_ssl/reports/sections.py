@@ -154,8 +154,9 @@ def data(run: Run) -> Html:
     """Return counts per split and class, and what was left out."""
     if run.data is None:
         return tag("section", tag("h2", "Data"), remark("No data.json was kept, so the faces per split are not known."))
-    nested = [(name, value) for name, value in run.data.items() if isinstance(value, Mapping)]
-    plain = [(name, value) for name, value in run.data.items() if not isinstance(value, Mapping)]
+    counts = {name: value for name, value in run.data.items() if name not in ("card", "refused")}  # of the data card
+    nested = [(name, value) for name, value in counts.items() if isinstance(value, Mapping)]
+    plain = [(name, value) for name, value in counts.items() if not isinstance(value, Mapping)]
     plain += [("rejected rows", run.rejected)] if run.rejected else []
     tables = [_count_table(name, value) for name, value in nested]
     return tag("section", tag("h2", "Data"), *tables, table(["", ""], plain) if plain else "")

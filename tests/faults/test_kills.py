@@ -24,7 +24,7 @@ def saved_step(run_dir: Path) -> int:
 
 
 def killed_at_random(run: Started, moment: random.Random) -> bool:
-    """Kill the run while it starts or some steps after its first one, however fast it is; say whether it still lived."""
+    """Kill the run as it starts or some steps after its first, however fast it is; say whether it still lived."""
     starting = time.monotonic() + (moment.uniform(0, 1) if moment.random() < 0.2 else 60)
     while run.process.is_alive() and run.steps[0] < 0 and time.monotonic() < starting:
         time.sleep(0.002)

@@ -12,7 +12,7 @@ from pathlib import Path
 import breaking
 import pytest
 from faulting import fork
-from portraits import contents, prepared, scene
+from packing import contents, prepared, scene
 
 from fer_ssl.cli import told
 from fer_ssl.data.preparing import writing

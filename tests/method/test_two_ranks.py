@@ -12,7 +12,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from fer_ssl import dist
 from fer_ssl.method.functional import info_nce
-from fer_ssl.method.losses import DASO, AnnealedSupervised, Feedback, GraphContrast, Rotation, Term
+from fer_ssl.method.losses import DASO, AnnealedSupervised, Feedback, GraphContrast, PoolAdjusted, Rotation, Term
 from fer_ssl.method.losses.fairness import Fairness
 from fer_ssl.method.losses.queue import Queue
 from fer_ssl.method.memory import Memory
@@ -105,6 +105,7 @@ def terms() -> dict[str, Term]:
         "annealed": AnnealedSupervised(steps=4),
         "graph": GraphContrast(cut=0.3),
         "rotation": Rotation(width=CLASSES),
+        "pool_adjusted": PoolAdjusted(CLASSES, decay=0.7),
     }
 
 

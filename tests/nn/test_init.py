@@ -159,3 +159,15 @@ def test_a_hostile_pickle_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read safely"):
         start_from(fresh(), tmp_path / "weights.pt")
     assert not (tmp_path / "touched").exists()
+
+
+def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(trained(), path)
+    whole = bytearray(path.read_bytes())
+    place = whole.find(next(iter(trained().values())).numpy().tobytes())
+    assert place > 0
+    whole[place] ^= 1
+    path.write_bytes(whole)
+    with pytest.raises(ConfigError, match=r"cannot be read safely \(the checksum of its record .* does not hold\)"):
+        start_from(fresh(), path)

@@ -12,6 +12,7 @@ from fer_ssl.data.pools.folder import spaced
 from fer_ssl.data.pools.shards import ShardImages
 from fer_ssl.data.pools.storage import LocalFiles
 from fer_ssl.data.preparing.manifest import read_manifest
+from fer_ssl.data.provenance import of_rows
 from fer_ssl.errors import DataError
 from fer_ssl.types import Faces
 
@@ -31,9 +32,8 @@ class PreparedPool:
         table = read_manifest(self.root, "set unlabeled.root=<dir>")
         table = table.take(spaced(len(table), self.limit))
         subjects = compact(table["subject"].to_pylist()) if len(table) and not table["subject"].null_count else None
-        return hold(
-            packed(self.root, table), compact(table["id"].to_pylist()), decoder, str(self.root), subjects=subjects
-        )
+        ids, origins = compact(table["id"].to_pylist()), of_rows(table)
+        return hold(packed(self.root, table), ids, decoder, str(self.root), subjects=subjects, origins=origins)
 
 
 def packed(root: Path, table: pa.Table) -> ShardImages:

@@ -1,6 +1,5 @@
 """The manifest of prepared faces: one row a face, where it lies, what is known of it and where it comes from."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
@@ -38,17 +37,6 @@ SCHEMA = pa.schema(
     ]
 )
 NAME = "manifest.parquet"
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """Where faces come from and what they may serve; null is unknown."""
-
-    source: str | None = None
-    licence: str | None = None
-    consent: str | None = None
-    allowed_use: list[str] = field(default_factory=list)
-    collected: str | None = None
 
 
 def read_manifest(root: Path, remedy: str) -> pa.Table:

@@ -14,12 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fer_ssl.data.preparing.manifest import SCHEMA, Provenance
+from fer_ssl.data.preparing.manifest import SCHEMA
 from fer_ssl.data.preparing.photos import frame_of
 from fer_ssl.data.preparing.working import NUMBERS
 from fer_ssl.data.preparing.writing import written_whole
+from fer_ssl.data.provenance import COLUMNS
 from fer_ssl.data.twins import alike, near_pairs
 from fer_ssl.errors import ConfigError
+from fer_ssl.types import Provenance
 
 Row = Mapping[str, Any]
 
@@ -109,7 +111,7 @@ def _record(row: Row, pattern: str | None, provenance: Provenance) -> dict[str, 
     known = {"subject": video, "video": video, "time_ms": time} | _named(pattern, row["id"])
     measured = {name: row[name] for name in ("id", "phash", *NUMBERS)}
     digests = {"sha256": hashlib.sha256(row["jpeg"]).hexdigest(), "photo_sha256": row["photo_sha256"].hex()}
-    return measured | digests | known | vars(provenance)
+    return measured | digests | known | {name: getattr(provenance, name) for name in COLUMNS}
 
 
 def _named(pattern: str | None, face_id: str) -> dict[str, str]:

@@ -17,13 +17,13 @@ from typing import Any
 from fer_ssl.data.preparing import working
 from fer_ssl.data.preparing.detecting import Detector
 from fer_ssl.data.preparing.listing import list_photos
-from fer_ssl.data.preparing.manifest import Provenance
 from fer_ssl.data.preparing.packing import duplicates, kept_rows, pack, write_rejected
 from fer_ssl.data.preparing.photos import frame_of
 from fer_ssl.data.preparing.working import Rules
 from fer_ssl.data.preparing.writing import written_whole
 from fer_ssl.errors import ConfigError, DataError
 from fer_ssl.jobs.lock import held
+from fer_ssl.types import Provenance
 
 log = logging.getLogger(__name__)
 

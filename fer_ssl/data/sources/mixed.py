@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from fer_ssl.data.decode import Decoder
 from fer_ssl.data.joined import JoinedImages
 from fer_ssl.data.labels import SPACES, LabelMap, label_map
+from fer_ssl.data.provenance import joined, of_set, to_provenance
 from fer_ssl.errors import ConfigError
 from fer_ssl.types import UNKNOWN, Faces, LabelSpace, Splits
 
@@ -40,6 +41,7 @@ class MixedSets:
         score_on: Sequence[str] | None = None,
     ) -> None:
         self.sets: dict[str, Source] = {name: part["source"] for name, part in (sets or {}).items()}
+        self.provenance = {name: to_provenance(part.get("provenance", {})) for name, part in (sets or {}).items()}
         if not self.sets:
             raise ConfigError("data=mixed has no set; add one with +set@data.sets.<name>=<set>")
         for name in (*(maps or {}), *(score_on or ())):
@@ -66,7 +68,8 @@ class MixedSets:
         )
 
     def _joined(self, parts: Mapping[str, Faces | None]) -> Faces | None:
-        mapped = [translate(name, faces, self.maps[name]) for name, faces in parts.items() if faces is not None]
+        known = {name: of_set(faces, self.provenance[name]) for name, faces in parts.items() if faces is not None}
+        mapped = [translate(name, faces, self.maps[name]) for name, faces in known.items()]
         return merge(mapped, len(self.space)) if mapped else None
 
 
@@ -92,6 +95,7 @@ def translate(name: str, faces: Faces, mapping: LabelMap) -> Faces:
         soft_labels=None if soft is None else mapping.soft_labels(soft),
         subjects=None if faces.subjects is None else prefixed(name, kept_faces.subjects),  # type: ignore[arg-type]
         sources=np.full(len(kept), name),
+        origins=kept_faces.origins,
     )
 
 
@@ -111,6 +115,7 @@ def merge(sets: Sequence[Faces], classes: int) -> Faces:
         soft_labels=torch.cat([votes(faces, classes) for faces in sets]) if votes_known else None,
         subjects=np.concatenate([people(faces) for faces in sets]) if people_known else None,
         sources=np.concatenate([faces.sources for faces in sets if faces.sources is not None]),
+        origins=joined(sets),
     )
 
 

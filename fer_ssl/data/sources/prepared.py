@@ -12,6 +12,7 @@ from fer_ssl.data.ids import compact
 from fer_ssl.data.images import hold
 from fer_ssl.data.pools.prepared import packed
 from fer_ssl.data.preparing.manifest import read_manifest
+from fer_ssl.data.provenance import of_rows
 from fer_ssl.data.sources.parquet import to_labels
 from fer_ssl.errors import DataError
 from fer_ssl.types import Faces, LabelSpace, Splits
@@ -58,4 +59,6 @@ class PreparedSource:
         labels = to_labels(table["label"], self.space, str(self.root))
         subjects = None if table["subject"].null_count or not len(table) else compact(table["subject"].to_pylist())
         ids = compact(table["id"].to_pylist())
-        return hold(packed(self.root, table), ids, decoder, str(self.root), labels, subjects=subjects)
+        return hold(
+            packed(self.root, table), ids, decoder, str(self.root), labels, subjects=subjects, origins=of_rows(table)
+        )

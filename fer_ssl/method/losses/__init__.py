@@ -12,6 +12,7 @@ from fer_ssl.method.losses.long_tailed import LongTailed
 from fer_ssl.method.losses.mixed import MixedFaces
 from fer_ssl.method.losses.negative import Negative
 from fer_ssl.method.losses.neighbours import GraphContrast, InstanceSimilarity
+from fer_ssl.method.losses.pool_adjusted import PoolAdjusted
 from fer_ssl.method.losses.pseudo_label import PseudoLabel
 from fer_ssl.method.losses.rotation import Rotation
 from fer_ssl.method.losses.supervised import Supervised
@@ -30,6 +31,7 @@ __all__ = [
     "MixedFaces",
     "Negative",
     "Plain",
+    "PoolAdjusted",
     "PseudoLabel",
     "Rotation",
     "Supervised",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from portraits import packed, prepared, scene
+from packing import packed, prepared, scene
 
 from fer_ssl.data import video
 from fer_ssl.data.decode import Decoder

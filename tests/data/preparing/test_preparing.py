@@ -13,21 +13,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from packing import RULES, contents, packed, scene
 from PIL import Image
-from portraits import RULES, contents, packed, scene
 
 from fer_ssl.data.decode import Decoder
 from fer_ssl.data.pools.prepared import PreparedPool
 from fer_ssl.data.preparing.aligning import TEMPLATE, align, pose, similarity
 from fer_ssl.data.preparing.detecting import Detection, Detector, find_weights
 from fer_ssl.data.preparing.listing import list_photos
-from fer_ssl.data.preparing.manifest import Provenance, read_manifest
+from fer_ssl.data.preparing.manifest import read_manifest
 from fer_ssl.data.preparing.photos import read_photo
 from fer_ssl.data.preparing.pipeline import Job, prepare
 from fer_ssl.data.preparing.writing import written_whole
 from fer_ssl.data.sources.prepared import PreparedSource
 from fer_ssl.data.twins import alike, near_pairs, perceptual_hash, thumbnail
 from fer_ssl.errors import ConfigError, DataError
+from fer_ssl.types import Provenance
 
 
 @pytest.fixture
