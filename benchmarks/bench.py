@@ -22,6 +22,7 @@ from gpu import measure_gpu
 from measuring import Measurement, Options, Skipped, machine
 from memory import measure_memory
 from pool import measure_pool
+from prepare import measure_prepare
 from ranks import measure_ranks
 from startup import measure_startup
 from step import measure_ema, measure_peers, measure_step
@@ -37,6 +38,7 @@ SUITE: dict[str, Callable[[Options], Iterator[Measurement]]] = {
     "views": measure_views,
     "decoding": measure_decoding,
     "pool": measure_pool,
+    "prepare": measure_prepare,
     "ema": measure_ema,
     "thresholds": measure_thresholds,
     "info_nce": measure_info_nce,

@@ -1,4 +1,4 @@
-"""Prepare faces: `python -m fer_ssl.prepare input=<dir of photos> output=<dir>`."""
+"""Prepare faces: `python -m fer_ssl.prepare input=<dir of photos or videos> output=<dir>`."""
 
 import logging
 from pathlib import Path
@@ -14,7 +14,7 @@ CHOICES = {"faces": ("largest", "all"), "crop": ("arcface", "padded")}
 
 
 def prepare(cfg: DictConfig) -> dict[str, Any]:
-    """Find, align, score, deduplicate and pack the faces of photos; return what `summary.json` holds."""
+    """Find, align, score, deduplicate and pack the faces of photos and videos; return what `summary.json` holds."""
     _check(cfg)
     from fer_ssl.data.preparing.detecting import find_weights, load_opencv
     from fer_ssl.data.preparing.pipeline import Job
@@ -35,6 +35,7 @@ def prepare(cfg: DictConfig) -> dict[str, Any]:
             provenance=to_provenance(OmegaConf.to_container(cfg.provenance)),  # type: ignore[arg-type]
             near_duplicates=cfg.near_duplicates,
             pattern=cfg.pattern,
+            every_seconds=cfg.every_seconds,
             chunk=cfg.chunk,
             shard_size=cfg.shard_size,
             workers=cfg.workers,
@@ -72,6 +73,8 @@ def _check(cfg: DictConfig) -> None:
     for key in ("chunk", "shard_size", "shown", "workers"):
         if cfg[key] < 1:
             raise ConfigError(f"{key}={cfg[key]} is too few; set {key}=1 or more")
+    if cfg.every_seconds <= 0:
+        raise ConfigError(f"every_seconds={cfg.every_seconds} is no time; set every_seconds=1")
 
 
 main = verb("prepare")(prepare)

@@ -62,16 +62,22 @@ class Started:
 
 def start(run_dir: Path, *overrides: str, fault: Fault | None = None, **environment: str) -> Started:
     """Start a tiny run; `fault`, a function of the module `breaking`, is called in its process first."""
+    log = run_dir.parent / f"{run_dir.name}.{environment.get('LOCAL_RANK', 0)}.log"
+    steps = forked.Array("q", [-1, -1], lock=False)
+    process = fork(_run, run_dir, overrides, fault, environment, steps, log)
+    return Started(process, steps, log)
+
+
+def fork(target: Callable[..., None], *args: Any) -> BaseProcess:
+    """Start `target` in a process of its own that has imported everything."""
     path = os.environ.get("PYTHONPATH", "")
     if str(Path(__file__).parent) not in path:  # the process that forks imports by it
         os.environ["PYTHONPATH"] = os.pathsep.join(
             [str(Path(__file__).parent), str(Path(__file__).parent.parent), path]
         )
-    log = run_dir.parent / f"{run_dir.name}.{environment.get('LOCAL_RANK', 0)}.log"
-    steps = forked.Array("q", [-1, -1], lock=False)
-    process = forked.Process(target=_run, args=(run_dir, overrides, fault, environment, steps, log))
+    process = forked.Process(target=target, args=args)
     process.start()
-    return Started(process, steps, log)
+    return process
 
 
 def start_ranks(run_dir: Path, *overrides: str, fault: Fault | None = None, world: int = 2) -> list[Started]:

@@ -1,15 +1,19 @@
 """Photos of random scenes, prepared in this process by a detector that takes the middle for the face."""
 
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
 
+from fer_ssl.data.preparing import pipeline, working
 from fer_ssl.data.preparing.aligning import TEMPLATE
 from fer_ssl.data.preparing.detecting import Detection
+from fer_ssl.data.preparing.listing import list_photos
 from fer_ssl.data.preparing.packing import duplicates, kept_rows, pack, write_rejected
-from fer_ssl.data.preparing.photos import list_photos
 from fer_ssl.data.preparing.working import Rules, Worker
 from fer_ssl.types import Provenance
 
@@ -33,7 +37,7 @@ def scene(seed: int, side: int = 160) -> Image.Image:
 def packed(root: Path, out: Path, size: int = 4) -> dict[str, str]:
     """Prepare `root` in this process and return the rejected ids with their reasons."""
     out.mkdir()
-    names, skipped = list_photos(root)
+    names, skipped = list_photos(root, 1.0)
     Worker(root, Middle(), RULES).write_part(out / "0.parquet", names)  # type: ignore[arg-type]
     left_out = duplicates([out / "0.parquet"], near=True)
     provenance = Provenance("mine", "CC0-1.0", "informed", ("research",), "2024")
@@ -41,3 +45,26 @@ def packed(root: Path, out: Path, size: int = 4) -> dict[str, str]:
     write_rejected(out / "rejected.parquet", [out / "0.parquet"], left_out, skipped)
     rejected = pq.read_table(out / "rejected.parquet")
     return dict(zip(rejected["id"].to_pylist(), rejected["reason"].to_pylist(), strict=True))
+
+
+def prepared(photos: Path, output: Path) -> dict[str, Any]:
+    """Run the whole of prepare with the detector of this module, its workers as threads of this process."""
+
+    def threads(workers: int, _: object, initializer: Any, initargs: Any) -> Executor:
+        return ThreadPoolExecutor(workers, initializer=initializer, initargs=initargs)
+
+    (weights := photos.parent / "none.onnx").touch()
+    job = pipeline.Job(photos, output, weights, 640, 0.7, RULES, Provenance(), True, None, 1.0, 2, 2, 1)
+    detector = mock.Mock(return_value=Middle())
+    with (
+        mock.patch.object(pipeline, "ProcessPoolExecutor", threads),
+        mock.patch.object(pipeline, "Detector", detector),
+        mock.patch.object(working, "Detector", detector),
+        mock.patch.object(working, "_worker", []),
+    ):
+        return pipeline.prepare(job)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the files right in a folder."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}

@@ -1,7 +1,6 @@
 """Bytes of an image file to a face of fixed size, and a record of those that could not be read."""
 
 import csv
-import io
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,15 +11,15 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from fer_ssl.data.jpeg import from_jpeg
+from fer_ssl.data.pictures import flatten, read_picture
 from fer_ssl.errors import ConfigError, DataError, UnreachableError
 from fer_ssl.types import Ids
 
-FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")  # Pillow's other readers are never offered untrusted bytes
-MAX_PIXELS = 2**26  # a face of 8192 x 8192; a larger header is a decompression bomb
 LARGE_FILE = 2**14  # bytes
 CHUNK = 64  # faces that are asked for and decoded together
 RESIDENT = ("auto", "cpu", "device", "never")
@@ -149,24 +148,12 @@ class Decoder:
         """Return what `decode` or `from_array` would, as a NumPy array."""
         if isinstance(stored, np.ndarray):
             return self._fit(Image.fromarray(stored))
-        face = from_jpeg(stored, self.channels, self.image_size)
-        return self._by_pillow(stored) if face is None else face
-
-    def _by_pillow(self, data: bytes) -> NDArray[np.uint8]:
-        try:
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise DataError(f"{image.width} x {image.height} pixels are too many")
-                ImageOps.exif_transpose(image, in_place=True)
-                return self._fit(image)
-        except DataError:
-            raise
-        except Exception as error:  # Pillow's readers raise whatever they trip over in a broken file
-            raise DataError(_reason(data, error)) from error
+        pixels = from_jpeg(stored, self.channels)
+        return self._fit(read_picture(stored)) if pixels is None else _resize(pixels, self.image_size)
 
     def _flat(self, image: Image.Image) -> Image.Image:
         """Return an 8-bit image of the decoder's channels, without transparency."""
-        return _flatten(image).convert("L" if self.channels == 1 else "RGB")
+        return flatten(image).convert("L" if self.channels == 1 else "RGB")
 
     def _fit(self, image: Image.Image) -> NDArray[np.uint8]:
         image = self._flat(image)
@@ -177,27 +164,12 @@ class Decoder:
         return pixels[None] if self.channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-def _flatten(image: Image.Image) -> Image.Image:
-    """Return an 8-bit image without transparency."""
-    if image.mode == "F" or image.mode.startswith("I"):
-        return Image.fromarray(_to_8_bit(np.asarray(image)))
-    if image.has_transparency_data:
-        return Image.alpha_composite(Image.new("RGBA", image.size, "black"), image.convert("RGBA"))
-    return image
-
-
-def _to_8_bit(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
-    if pixels.dtype.kind == "f" or pixels.min() < 0 or pixels.max() > 0xFFFF:
-        raise DataError("pixels of more than 16 bits have no known range")
-    return (pixels.astype(np.uint16) >> 8).astype(np.uint8)
-
-
-def _reason(data: bytes, error: Exception) -> str:
-    if not data:
-        return "the file is empty"
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image"
-    return f"{type(error).__name__}: {error}"
+def _resize(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Return uint8 [H, W, C] as [C, side, side], within two levels of Pillow: torch has its arithmetic in SIMD."""
+    face = pixels.transpose(2, 0, 1)
+    if face.shape[1:] == (side, side):
+        return face
+    return interpolate(torch.from_numpy(face)[None], (side, side), mode="bilinear", antialias=True)[0].numpy()
 
 
 def decode_all(encoded: Encoded, ids: Sequence[str] | Ids, decoder: Decoder, origin: str) -> tuple[Tensor, Tensor]:

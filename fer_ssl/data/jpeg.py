@@ -1,14 +1,12 @@
-"""Plain JPEG files to faces, without Pillow's cost per image."""
+"""Plain JPEG files to pixels, without Pillow's cost per image."""
 
 import struct
 from typing import NamedTuple
 
 import numpy as np
-import torch
+import simplejpeg
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn.functional import interpolate
-from torchvision.io import ImageReadMode
+from PIL import Image
 
 START, SCAN, EXIF = b"\xff\xd8\xff", 0xDA, 0xE1
 FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended and progressive, all Huffman-coded
@@ -23,25 +21,21 @@ class Frame(NamedTuple):
     components: int
 
 
-def from_jpeg(data: bytes, channels: int, side: int) -> NDArray[np.uint8] | None:
-    """Return the face in a JPEG file as uint8 [channels, side, side].
+def from_jpeg(data: bytes, channels: int) -> NDArray[np.uint8] | None:
+    """Return the pixels of a JPEG file as uint8 [H, W, channels], the same as Pillow's.
 
-    None where the file is none, is broken, or needs what only Pillow does: CMYK, colour to gray, EXIF rotation or 12
-    bits. torchvision decodes with libjpeg-turbo as Pillow does; torch resizes uint8 with Pillow's own arithmetic.
+    None where the file is none, is broken, or needs what only Pillow does: CMYK, EXIF rotation or 12 bits.
     """
     frame = read_frame(data)
-    if frame is None or frame.components > channels:
+    if frame is None:
         return None
-    mode = ImageReadMode.RGB if channels == 3 else ImageReadMode.GRAY
     try:
-        # torchvision's own function around this operator costs as much again as it does on a small face
-        encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-        pixels: Tensor = torch.ops.image.decode_jpeg(encoded, mode.value)
-    except RuntimeError:
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "GRAY" if frame.components == channels == 1 else "RGB")
+    except ValueError:
         return None
-    if pixels.shape[1:] != (side, side):
-        pixels = interpolate(pixels[None], (side, side), mode="bilinear", antialias=True)[0]
-    return pixels.numpy()
+    if pixels.shape[2] == channels:
+        return pixels
+    return np.array(Image.fromarray(pixels).convert("L"))[..., None]  # libjpeg's luma is rounded otherwise
 
 
 def read_frame(data: bytes) -> Frame | None:

@@ -35,33 +35,44 @@ def by_pillow(data: bytes, decoder: Decoder, monkeypatch: pytest.MonkeyPatch) ->
         return decoder.to_face(data)
 
 
+KINDS = {
+    "plain": {},
+    "coarse": {"quality": 30},
+    "4:4:4": {"subsampling": 0},
+    "4:2:2": {"subsampling": 1},
+    "progressive": {"progressive": True},
+    "restarts": {"restart_marker_blocks": 2},
+    "own Huffman tables": {"optimize": True},
+    "RGB": {"keep_rgb": True},
+}
+
+
 @pytest.mark.parametrize(
-    "options", [{}, {"progressive": True}, {"subsampling": 0}, {"subsampling": 1}, {"quality": 30}]
+    ("kind", "stored"), [(kind, stored) for kind in KINDS for stored in (1, 3) if (kind, stored) != ("RGB", 1)]
 )
-@pytest.mark.parametrize("side", [40, 24, 61])
-def test_colour_faces_are_pillows_within_two_levels(options, side, monkeypatch) -> None:
-    decoder = Decoder(side, 3)
-    data = file_of(face(), **options)
-    fast = jpeg.from_jpeg(data, 3, side)
-    assert fast is not None
-    slow = by_pillow(data, decoder, monkeypatch)
-    assert fast.shape == slow.shape == (3, side, side)
-    assert np.abs(fast.astype(int) - slow).max() <= 2
-    assert np.array_equal(decoder.to_face(data), fast)
-
-
 @pytest.mark.parametrize("channels", [1, 3])
-def test_gray_files_are_pillows_in_one_channel_or_three(channels, monkeypatch) -> None:
-    data = file_of(face(channels=1))
-    fast = jpeg.from_jpeg(data, channels, 24)
-    assert fast is not None
-    assert np.abs(fast.astype(int) - by_pillow(data, Decoder(24, channels), monkeypatch)).max() <= 2
+def test_the_pixels_are_pillows(kind: str, stored: int, channels: int, monkeypatch) -> None:
+    for seed, side in enumerate((1, 7, 8, 16, 33, 61, 112)):
+        data = file_of(face(side, side, stored, seed), **KINDS[kind])
+        fast = jpeg.from_jpeg(data, channels)
+        assert fast is not None
+        assert np.array_equal(fast.transpose(2, 0, 1), by_pillow(data, Decoder(side, channels), monkeypatch)), side
 
 
-def test_an_oblong_photo_is_squeezed_as_pillow_does(monkeypatch) -> None:
-    data = file_of(face(90, 31))
-    fast = jpeg.from_jpeg(data, 3, 32)
-    assert np.abs(fast.astype(int) - by_pillow(data, Decoder(32, 3), monkeypatch)).max() <= 2
+@pytest.mark.parametrize(("height", "width"), [(40, 40), (90, 31), (17, 250)])
+@pytest.mark.parametrize("side", [24, 48, 112])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_other_sizes_are_pillows_within_two_levels(height, width, side, channels, monkeypatch) -> None:
+    data = file_of(face(height, width))
+    decoder = Decoder(side, channels)
+    fast, slow = decoder.to_face(data), by_pillow(data, decoder, monkeypatch)
+    assert fast.shape == slow.shape
+    assert np.abs(fast.astype(int) - slow).max() <= 2
+
+
+def test_the_fast_path_is_taken() -> None:
+    data = file_of(face())
+    assert np.array_equal(Decoder(40, 3).to_face(data).transpose(1, 2, 0), jpeg.from_jpeg(data, 3))
 
 
 def rotated() -> bytes:
@@ -85,11 +96,7 @@ def rotated() -> bytes:
     ids=["exif", "cmyk", "png", "cut", "wide", "empty", "start", "looping"],
 )
 def test_what_only_pillow_can_judge_is_left_to_it(data: bytes) -> None:
-    assert jpeg.from_jpeg(data, 3, 40) is None
-
-
-def test_colour_to_gray_is_pillows_alone() -> None:
-    assert jpeg.from_jpeg(file_of(face()), 1, 40) is None
+    assert jpeg.from_jpeg(data, 3) is None
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")

@@ -12,6 +12,7 @@ from PIL import Image
 
 from fer_ssl.data.decode import Decoder
 from fer_ssl.data.labels import meaning
+from fer_ssl.data.pictures import read_picture
 from fer_ssl.data.twins import THUMB, perceptual_hashes, thumbnail
 from fer_ssl.types import UNKNOWN, Faces, Ids
 
@@ -47,7 +48,7 @@ class Printer(Decoder):
         """Return the print of the bytes of an image file, or of uint8 [H, W] or [H, W, 3]; raises as `decode` does."""
         if isinstance(stored, np.ndarray):
             return self._fit(Image.fromarray(stored))
-        made = self._by_pillow(stored)
+        made = self._fit(read_picture(stored))
         made.view(PRINT)["file"] = _digest(stored)
         return made
 

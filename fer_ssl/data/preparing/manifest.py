@@ -17,6 +17,8 @@ SCHEMA = pa.schema(
         ("label", pa.string()),
         ("soft_label", pa.list_(pa.float32())),
         ("subject", pa.string()),
+        ("video", pa.string()),
+        ("time_ms", pa.int64()),
         ("split", pa.string()),
         ("detector_score", pa.float32()),
         ("face_px", pa.float32()),

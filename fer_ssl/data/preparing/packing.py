@@ -5,7 +5,7 @@ import io
 import re
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fer_ssl.data.preparing.manifest import SCHEMA
+from fer_ssl.data.preparing.photos import frame_of
 from fer_ssl.data.preparing.working import NUMBERS
 from fer_ssl.data.preparing.writing import written_whole
 from fer_ssl.data.provenance import COLUMNS
 from fer_ssl.data.twins import alike, near_pairs
 from fer_ssl.errors import ConfigError
 from fer_ssl.types import Provenance
+
+Row = Mapping[str, Any]
 
 
 def duplicates(parts: Sequence[Path], near: bool) -> dict[str, str]:
@@ -58,7 +61,7 @@ def _same_picture(thumbnails: pa.ChunkedArray, pairs: np.ndarray[Any, np.dtype[n
     return np.concatenate([np.empty(0, bool), *(alike(pixels(rows[:, 0]), pixels(rows[:, 1])) for rows in blocks)])
 
 
-def kept_rows(parts: Sequence[Path], left_out: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+def kept_rows(parts: Sequence[Path], left_out: Mapping[str, str]) -> Iterator[Row]:
     """Yield the rows of the faces that stay, in order, one part in memory at a time."""
     for path in parts:
         for row in pq.read_table(path).to_pylist():
@@ -66,39 +69,46 @@ def kept_rows(parts: Sequence[Path], left_out: Mapping[str, str]) -> Iterator[di
                 yield row
 
 
-def pack(folder: Path, rows: Iterator[dict[str, Any]], size: int, pattern: str | None, provenance: Provenance) -> int:
+def pack(folder: Path, rows: Iterator[Row], size: int, pattern: str | None, provenance: Provenance) -> int:
     """Write shards of `size` faces and `manifest.parquet`; return how many faces they hold.
 
     A shard that is there already was written whole and is not written again.
     """
     total = 0
     with written_whole(folder / "manifest.parquet") as partial, pq.ParquetWriter(partial, SCHEMA) as manifest:
-        for number, faces in enumerate(iter(lambda: list(islice(rows, size)), [])):
-            shard = folder / f"faces-{number:06d}.tar"
+        for number, first in enumerate(rows):
+            shard, faces = folder / f"faces-{number:06d}.tar", chain([first], islice(rows, size - 1))
             places = _write_shard(shard, faces, total)
-            records = [_record(row, pattern, provenance) | place for row, place in zip(faces, places, strict=True)]
+            records = [{**_record(row, pattern, provenance), **place} for row, place in places]
             manifest.write_table(pa.Table.from_pylist(records, SCHEMA))
-            total += len(faces)
+            total += len(records)
     return total
 
 
-def _write_shard(shard: Path, faces: Sequence[Mapping[str, Any]], start: int) -> list[dict[str, Any]]:
-    places, offset = [], 0
+def _write_shard(shard: Path, faces: Iterator[Row], start: int) -> Iterator[tuple[Row, Row]]:
+    """Yield each face with its place in the shard, which is whole once all are taken."""
+    if shard.exists():
+        yield from _placed(shard.name, faces)
+        return
+    with written_whole(shard) as partial, tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as archive:
+        for number, (row, place) in enumerate(_placed(shard.name, faces), start):
+            member = tarfile.TarInfo(f"{number:09d}.jpg")
+            member.size = len(row["jpeg"])
+            archive.addfile(member, io.BytesIO(row["jpeg"]))
+            yield row, place
+
+
+def _placed(shard: str, faces: Iterator[Row]) -> Iterator[tuple[Row, Row]]:
+    offset = 0
     for row in faces:
         length = len(row["jpeg"])
-        places.append({"shard": shard.name, "offset": offset + tarfile.BLOCKSIZE, "size": length})
+        yield row, {"shard": shard, "offset": offset + tarfile.BLOCKSIZE, "size": length}
         offset += tarfile.BLOCKSIZE * (1 - (-length // tarfile.BLOCKSIZE))
-    if not shard.exists():
-        with written_whole(shard) as partial, tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as archive:
-            for number, row in enumerate(faces, start):
-                member = tarfile.TarInfo(f"{number:09d}.jpg")
-                member.size = len(row["jpeg"])
-                archive.addfile(member, io.BytesIO(row["jpeg"]))
-    return places
 
 
-def _record(row: Mapping[str, Any], pattern: str | None, provenance: Provenance) -> dict[str, Any]:
-    known = _named(pattern, row["id"])
+def _record(row: Row, pattern: str | None, provenance: Provenance) -> dict[str, Any]:
+    video, time = frame_of(_photo(row["id"])) or (None, None)
+    known = {"subject": video, "video": video, "time_ms": time} | _named(pattern, row["id"])
     measured = {name: row[name] for name in ("id", "phash", *NUMBERS)}
     digests = {"sha256": hashlib.sha256(row["jpeg"]).hexdigest(), "photo_sha256": row["photo_sha256"].hex()}
     return measured | digests | known | {name: getattr(provenance, name) for name in COLUMNS}

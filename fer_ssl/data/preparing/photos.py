@@ -1,40 +1,53 @@
-"""Photos below a folder, and their bytes as upright RGB pixels."""
+"""Photos and frames of videos as upright RGB pixels; needs no torch, which a worker process would load for nothing."""
 
-import io
-import os
+import hashlib
+import re
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
 
-from fer_ssl.data.decode import FORMATS, MAX_PIXELS
-from fer_ssl.data.sources.folder import SUFFIXES, found
+from fer_ssl.data.jpeg import from_jpeg
+from fer_ssl.data.pictures import read_picture
+from fer_ssl.data.video import SUFFIXES, Player
 from fer_ssl.errors import DataError
 
 Pixels = NDArray[np.uint8]
+_FRAME = re.compile(rf"(.+(?:{'|'.join(map(re.escape, SUFFIXES))}))/(\d+)", re.IGNORECASE)
 
 
-def list_photos(root: Path) -> tuple[list[str], dict[str, str]]:
-    """Return the photos below `root` as sorted relative paths, and the folders that were not read with the reason.
+def frame_name(video: str, time: int) -> str:
+    """Return the name of the frame of a video that is shown at `time` (milliseconds)."""
+    return f"{video}/{time:07d}"
 
-    Folders that are links are not followed, so that a loop ends. Raises DataError when there is no photo.
-    """
-    names: list[str] = []
-    skipped: dict[str, str] = {}
 
-    def unreadable(error: OSError) -> None:
-        skipped[os.path.relpath(error.filename, root)] = f"unreadable folder: {error.strerror}"
+def frame_of(name: str) -> tuple[str, int] | None:
+    """Return video and milliseconds of a frame's name, None for a photo's."""
+    match = _FRAME.fullmatch(name)
+    return (match[1], int(match[2])) if match else None
 
-    for parent, folders, files in os.walk(root, onerror=unreadable):
-        below = Path(parent).relative_to(root)
-        linked = [name for name in folders if (Path(parent) / name).is_symlink()]
-        skipped |= {(below / name).as_posix(): "a folder that is a link is not followed" for name in linked}
-        photos = [name for name in files if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
-        names += [(below / name).as_posix() for name in photos]
-    if not names:
-        raise DataError(f"expected photos below {root}, but {found(root)}; set input=<dir>")
-    return sorted(names), skipped
+
+class Photos:
+    """The photos and frames below `root`, by their names."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.player = Player()
+
+    def read(self, name: str) -> tuple[Pixels, bytes]:
+        """Return RGB uint8 [H, W, 3] and the sha256 of the photo's bytes, or of the frame's pixels.
+
+        Raises DataError, with the reason alone, or OSError.
+        """
+        frame = frame_of(name)
+        if frame is None:
+            data = (self.root / name).read_bytes()
+            return read_photo(data), hashlib.sha256(data).digest()
+        try:
+            pixels = self.player.frame(self.root / frame[0], frame[1])
+        except DataError as error:
+            raise DataError(f"unreadable: {error}") from error
+        return pixels, hashlib.sha256(pixels.tobytes()).digest()
 
 
 def read_photo(data: bytes) -> Pixels:
@@ -42,25 +55,8 @@ def read_photo(data: bytes) -> Pixels:
 
     Raises DataError, with the reason alone, for bytes that are not a whole image.
     """
-    if not data:
-        raise DataError("unreadable: the file is empty")
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise DataError(f"unreadable: {image.width} x {image.height} pixels are too many")
-            return np.array(_flat(ImageOps.exif_transpose(image)).convert("RGB"))
-    except UnidentifiedImageError:
-        raise DataError("unreadable: not an image") from None
-    except DataError:
-        raise
-    except Exception as error:  # Pillow's readers raise whatever they trip over in a broken file
-        raise DataError(f"unreadable: {type(error).__name__}: {error}") from error
-
-
-def _flat(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):
-        deep = np.asarray(image).astype(np.int64)
-        return Image.fromarray((deep.clip(0, 0xFFFF) >> 8).astype(np.uint8))
-    if image.has_transparency_data:
-        return Image.alpha_composite(Image.new("RGBA", image.size, "black"), image.convert("RGBA"))
-    return image
+        pixels = from_jpeg(data, 3)
+        return np.array(read_picture(data).convert("RGB")) if pixels is None else pixels
+    except DataError as error:
+        raise DataError(f"unreadable: {error}") from error

@@ -16,8 +16,9 @@ from typing import Any
 
 from fer_ssl.data.preparing import working
 from fer_ssl.data.preparing.detecting import Detector
+from fer_ssl.data.preparing.listing import list_photos
 from fer_ssl.data.preparing.packing import duplicates, kept_rows, pack, write_rejected
-from fer_ssl.data.preparing.photos import list_photos
+from fer_ssl.data.preparing.photos import frame_of
 from fer_ssl.data.preparing.working import Rules
 from fer_ssl.data.preparing.writing import written_whole
 from fer_ssl.errors import ConfigError, DataError
@@ -42,6 +43,7 @@ class Job:
     provenance: Provenance
     near_duplicates: bool
     pattern: str | None
+    every_seconds: float
     chunk: int
     shard_size: int
     workers: int
@@ -52,7 +54,7 @@ def prepare(job: Job) -> dict[str, Any]:
 
     A second run of the same job does nothing. Raises ConfigError for an output that holds another job's faces.
     """
-    names, skipped = list_photos(job.input)
+    names, skipped = list_photos(job.input, job.every_seconds)
     parts_folder = job.output / ".parts"
     try:
         job.output.mkdir(parents=True, exist_ok=True)
@@ -70,13 +72,14 @@ def prepare(job: Job) -> dict[str, Any]:
 
 
 def _fingerprint(job: Job, names: Sequence[str]) -> str:
-    """Return a digest of the settings and of the photos' names, sizes and times."""
+    """Return a digest of the settings and of the names, sizes and times of photos and videos."""
     settings = asdict(job) | {"workers": None, "output": None, "input": None, "weights": None}
     digest = hashlib.sha256(json.dumps(settings, default=str, sort_keys=True).encode())
     digest.update(job.weights.read_bytes())
     for name in names:
         try:
-            facts = (job.input / name).stat()
+            frame = frame_of(name)
+            facts = (job.input / (frame[0] if frame else name)).stat()
             digest.update(f"{name}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode(errors="surrogateescape"))
         except OSError:
             digest.update(f"{name}\0\n".encode(errors="surrogateescape"))

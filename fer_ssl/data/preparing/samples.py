@@ -13,7 +13,7 @@ from PIL import Image
 
 from fer_ssl.data.pools.prepared import packed
 from fer_ssl.data.preparing.manifest import read_manifest
-from fer_ssl.data.preparing.photos import read_photo
+from fer_ssl.data.preparing.photos import Photos
 from fer_ssl.errors import DataError
 
 
@@ -40,8 +40,9 @@ def rejected_samples(output: Path, photos: Path, count: int) -> dict[str, tuple[
     groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in pq.read_table(output / "rejected.parquet", columns=["id", "reason"]).to_pylist():
         groups[kind(row["reason"])].append(row)
+    taken = Photos(photos)
     return {
-        name: (len(rows), [_rejected(rows[place], photos) for place in _spaced(len(rows), count).tolist()])
+        name: (len(rows), [_rejected(rows[place], taken) for place in _spaced(len(rows), count).tolist()])
         for name, rows in sorted(groups.items())
     }
 
@@ -60,13 +61,13 @@ def _measured(row: Mapping[str, Any]) -> str:
     return told if row["label"] is None else f"{row['label']}; {told}"
 
 
-def _rejected(row: Mapping[str, Any], photos: Path) -> Sample:
-    return Sample(_photo(photos / re.sub(r"#\d+$", "", row["id"])), row["id"], row["reason"])
+def _rejected(row: Mapping[str, Any], photos: Photos) -> Sample:
+    return Sample(_photo(photos, re.sub(r"#\d+$", "", row["id"])), row["id"], row["reason"])
 
 
-def _photo(path: Path) -> Image.Image | None:
+def _photo(photos: Photos, name: str) -> Image.Image | None:
     try:
-        return Image.fromarray(read_photo(path.read_bytes()))
+        return Image.fromarray(photos.read(name)[0])
     except (DataError, OSError):
         return None
 

@@ -1,6 +1,5 @@
 """One chunk of photos to one file of faces and rejections: what a worker process does."""
 
-import hashlib
 import io
 import multiprocessing
 import os
@@ -18,7 +17,7 @@ from PIL import Image
 
 from fer_ssl.data.preparing.aligning import align, measure
 from fer_ssl.data.preparing.detecting import Detection, Detector
-from fer_ssl.data.preparing.photos import read_photo
+from fer_ssl.data.preparing.photos import Photos
 from fer_ssl.data.preparing.writing import written_whole
 from fer_ssl.data.twins import perceptual_hash, thumbnail
 from fer_ssl.errors import DataError
@@ -47,7 +46,7 @@ class Worker:
     """Turns photos below `root` into the rows of a part."""
 
     def __init__(self, root: Path, detector: Detector, rules: Rules) -> None:
-        self.root, self.detector, self.rules = root, detector, rules
+        self.photos, self.detector, self.rules = Photos(root), detector, rules
 
     def write_part(self, path: Path, names: Sequence[str]) -> int:
         """Write the rows of the photos `names` and return how many faces they hold."""
@@ -59,9 +58,7 @@ class Worker:
     def rows(self, name: str) -> Iterator[dict[str, Any]]:
         """Yield a row for each face of a photo, or one with the reason why there is none."""
         try:
-            data = (self.root / name).read_bytes()
-            digest = hashlib.sha256(data).digest()
-            photo = read_photo(data)
+            photo, digest = self.photos.read(name)
         except DataError as error:
             yield {"id": name, "reason": str(error)}
             return

@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from fer_ssl.data.decode import FORMATS, MAX_PIXELS, Decoder, Encoded
+from fer_ssl.data.decode import Decoder, Encoded
 from fer_ssl.data.images import ImageFiles, hold
+from fer_ssl.data.pictures import FORMATS, MAX_PIXELS
 from fer_ssl.data.sources.folder import found, image_names
 from fer_ssl.errors import DataError
 from fer_ssl.types import Faces

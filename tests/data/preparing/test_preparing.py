@@ -13,15 +13,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from packing import RULES, packed, scene
+from packing import RULES, contents, packed, scene
 from PIL import Image
 
 from fer_ssl.data.decode import Decoder
 from fer_ssl.data.pools.prepared import PreparedPool
 from fer_ssl.data.preparing.aligning import TEMPLATE, align, pose, similarity
 from fer_ssl.data.preparing.detecting import Detection, Detector, find_weights
+from fer_ssl.data.preparing.listing import list_photos
 from fer_ssl.data.preparing.manifest import read_manifest
-from fer_ssl.data.preparing.photos import list_photos, read_photo
+from fer_ssl.data.preparing.photos import read_photo
 from fer_ssl.data.preparing.pipeline import Job, prepare
 from fer_ssl.data.preparing.writing import written_whole
 from fer_ssl.data.sources.prepared import PreparedSource
@@ -102,7 +103,7 @@ def test_every_failure_is_listed_with_its_reason(photos: Path, tmp_path: Path) -
         assert rejected[name].startswith(reason), name
     kept = set(read_manifest(tmp_path / "out", "")["id"].to_pylist())
     assert not kept & rejected.keys()
-    assert kept | rejected.keys() >= set(list_photos(photos)[0])
+    assert kept | rejected.keys() >= set(list_photos(photos, 1.0)[0])
 
 
 @pytest.mark.parametrize("kind", ["CMYK", "16-bit", "alpha", "rotated", "animated"])
@@ -228,7 +229,7 @@ def real_job(real_data: Path, tmp_path: Path) -> Job:
         photo.paste(faces[number], (69, 69))
         photo.save(tmp_path / "in" / f"{number:03d}.jpg", quality=90)
     nobody = Provenance()
-    return Job(tmp_path / "in", tmp_path / "out", weights, 640, 0.7, RULES, nobody, True, None, 4, 20, 2)
+    return Job(tmp_path / "in", tmp_path / "out", weights, 640, 0.7, RULES, nobody, True, None, 1.0, 4, 20, 2)
 
 
 class PreparedFaces:
@@ -241,10 +242,6 @@ class PreparedFaces:
 
     def __getitem__(self, row: int) -> Image.Image:
         return Image.fromarray(self.images.read(torch.tensor([row]))[0].permute(1, 2, 0).numpy())
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
 
 
 @pytest.mark.real
