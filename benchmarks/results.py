@@ -4,7 +4,7 @@ python benchmarks/results.py synthetic                      # procedural faces, 
 python benchmarks/results.py p1 --data ../shared/data       # FER2013, conf/protocol/p1.yaml; p2 is its longer form
 python benchmarks/results.py p1 --only soft_teacher_pretrained --init outputs/pretrain/checkpoints/last.ckpt
 python benchmarks/results.py ferplus --data ../shared/data  # the same with FER+ majority labels, drawn by the seed
-python benchmarks/results.py recipe --data ../shared/data --seeds 10 --init <file>  # parts of `best`, on validation
+python benchmarks/results.py recipe --data ../shared/data --init <file>  # trials for `best`
 python benchmarks/results.py table                          # only write docs/results.md from the runs at hand
 """
 
@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from fold import make_fold
 from heads import write_heads
-from recipe import FOLD, variants, write_recipe
+from recipe import trials, write_recipe
 
 SYNTHETIC = {name: [f"+experiment={name}"] for name in ("supervised", "fixmatch", "dtm_infonce")}
 SCRATCH = ("supervised", "fixmatch", "flexmatch", "freematch", "softmatch", "adamatch", "dtm_infonce", "soft_teacher")
@@ -80,13 +81,9 @@ def on_faces(args: argparse.Namespace, protocol: str, labels: Callable[[int, int
 
 
 def recipe(args: argparse.Namespace) -> Iterator[Job]:
-    """Yield the runs that tell what each part of `best` is worth, on labels and faces that no table of scores uses."""
-    for seed, (name, (experiment, *parts)) in product(args.seeds, variants(args.init)):
-        if args.only and name not in args.only:
-            continue
-        draw = ["data.labels_per_class=100", f"data.split_seed={seed}", f"seed={seed}"]
-        place = [f"data.root={args.data / 'fer2013'}", *FOLD, *draw]
-        yield f"{name}_seed{seed}", [experiment, "+protocol=p1", *parts, *place]
+    """Yield what was tried for `best`, on faces of Training alone."""
+    fold = make_fold(args.data / "fer2013", Path("outputs/fold"))
+    yield from (trial for trial in trials(fold, args.init) if not args.only or trial[0] in args.only)
 
 
 TESTED = {"synthetic": synthetic, "p1": fer2013, "p2": fer2013, "ferplus": ferplus}

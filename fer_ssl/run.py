@@ -78,7 +78,10 @@ def _train(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
     resume_from = checkpoint_path(cfg.ckpt_path, run_dir)
     _quieten()
     data = build_data(cfg)
-    data.setup()
+    try:
+        data.setup()
+    finally:  # also where too little is left to learn from: the file tells why
+        _write_refused(run_dir, data)
     _require_splits(cfg.score, data)
     _write_data(run_dir, data)
     pool_size = 0 if data.pool is None else len(data.pool)
@@ -234,6 +237,11 @@ def summarise(trainer: Trainer, data: FaceData, scored: dict[str, Scored]) -> di
     history = next(logger for logger in trainer.loggers if isinstance(logger, HistoryLogger))
     results["pseudo"] = history.tail_means(("pseudo/keep_rate", "pseudo/accuracy", "pseudo/accuracy_all"), LAST_SHARE)
     return results | {"classes": classes, "environment": environment()}
+
+
+@rank_zero_only
+def _write_refused(run_dir: Path, data: FaceData) -> None:
+    data.admission.write(run_dir / "refused.parquet")
 
 
 @rank_zero_only

@@ -15,9 +15,12 @@ from gpu import measure_gpu
 from heads import with_line, write_heads
 from loops import adacm_step, bare_step, fixmatch_loss, networks, our_step, parameter_by_parameter, ready, usb_step
 from measuring import Options, Pairs, Skipped, in_turns
+from recipe import trials, write_recipe
 from results import FACES
+from running import composed
 from writing import markdown, row
 
+from fer_ssl.check import check
 from fer_ssl.method.functional import consistency_loss
 from fer_ssl.nn.ema import update_ema
 
@@ -129,3 +132,19 @@ def test_the_heads_of_the_experiments_tell_what_the_records_hold(tmp_path: Path)
     assert "# Measured: +protocol=p1, 100 labels" in (copies / "supervised.yaml").read_text()
     for path in ours.glob("*.yaml"):
         assert (copies / path.name).read_text() == path.read_text(), "run python benchmarks/results.py table"
+
+
+def test_the_recipe_shows_its_records(tmp_path: Path) -> None:
+    page = tmp_path / "recipe.md"
+    page.write_text((ROOT / "docs" / "recipe.md").read_text())
+    write_recipe(ROOT / "docs" / "runs" / "recipe", page)
+    assert page.read_text() == (ROOT / "docs" / "recipe.md").read_text(), "run python benchmarks/results.py table"
+    assert "| scratch | labels alone | 32.16 |" in page.read_text()
+
+
+def test_every_trial_of_the_recipe_composes(tmp_path: Path) -> None:
+    names = []
+    for name, overrides in trials(tmp_path, tmp_path / "last.ckpt"):
+        check(composed(*overrides, f"run_dir={tmp_path}"))
+        names.append(name)
+    assert {"best", "best_pretrained"} < set(names)

@@ -13,6 +13,7 @@ from running import composed
 
 from fer_ssl.check import check
 from fer_ssl.cli import CONF
+from fer_ssl.data.provenance import FIELDS, to_provenance
 from fer_ssl.errors import ConfigError
 
 SETS = sorted(path.stem for path in (CONF / "set").glob("*.yaml"))
@@ -70,6 +71,14 @@ def test_a_set_is_the_same_alone_and_in_a_mixture(name: str) -> None:
     assert OmegaConf.to_container(mixed.data.sets.x.source, resolve=True) == OmegaConf.to_container(
         alone.data.source, resolve=True
     )
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_a_set_tells_its_provenance_and_takes_what_the_user_knows(name: str) -> None:
+    cfg = composed(f"data={name}", "data.provenance.licence=signed", "data.provenance.collected=2024")
+    assert list(cfg.data.provenance) == FIELDS
+    told = to_provenance(OmegaConf.to_container(cfg.data.provenance))  # type: ignore[arg-type]
+    assert (told.licence, told.collected) == ("signed", "2024")
 
 
 GRID = {

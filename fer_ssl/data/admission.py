@@ -1,27 +1,50 @@
 """Which faces may be learned from: those that neither a policy nor a list leaves out."""
 
+import hashlib
 import json
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
 from fer_ssl.data.ids import BLOCK
-from fer_ssl.data.manifest import write_table
 from fer_ssl.data.policy import Policy, read_policy
 from fer_ssl.data.provenance import of_set
-from fer_ssl.errors import DataError
-from fer_ssl.types import Faces, LabelSpace, Provenance
+from fer_ssl.errors import ConfigError, DataError
+from fer_ssl.files import whole
+from fer_ssl.types import Faces, Ids, LabelSpace, Provenance
 
 log = logging.getLogger(__name__)
 
 LISTED = "the list of data.exclude names it"
+NAMED = 3  # faces that a message names
+COLUMNS = pa.schema([("split", pa.string()), ("id", pa.string()), ("reason", pa.string())])
 Mask = NDArray[np.bool_]
+
+
+class Refused(NamedTuple):
+    """The faces of a split that are left out: their ids, and which of the `reasons` is that of each, int32 [N]."""
+
+    ids: Ids
+    reasons: Sequence[str]
+    rows: NDArray[np.int32]
+
+    def counts(self) -> dict[str, int]:
+        """Return how many faces each reason leaves out, the most frequent first."""
+        counts: Counter[str] = Counter()
+        for reason, count in zip(self.reasons, np.bincount(self.rows, minlength=len(self.reasons)), strict=True):
+            counts[reason] += int(count)
+        return {reason: count for reason, count in counts.most_common() if count}
+
+    def __str__(self) -> str:
+        return ", ".join(f"{count} refused because {reason}" for reason, count in self.counts().items())
 
 
 class Admission:
@@ -31,76 +54,87 @@ class Admission:
     """
 
     def __init__(self, policy: str | None, exclude: str | None) -> None:
-        self.path = policy
+        self.files = {"policy": policy, "data.exclude": exclude}
         self.policy: Policy | None = None if policy is None else read_policy(Path(policy))
         self.excluded = {} if exclude is None else read_list(Path(exclude))
-        self.refused: dict[str, list[tuple[str, str]]] = {}
+        self.refused: dict[str, Refused] = {}
 
     def __call__(self, split: str, faces: Faces) -> Mask:
         """Return which of the faces [N] of a split may be learned from; raise DataError where none may."""
-        reasons = self._reasons(faces)
-        listed = self._listed(split, faces)
-        refused = reasons >= 0
-        texts = [] if self.policy is None else [self.policy.refusal(each) or "" for each in _records(faces)]
-        self.refused[split] = [
-            (str(faces.ids[row]), LISTED if listed[row] else texts[reasons[row]])
-            for row in np.flatnonzero(refused | listed).tolist()
-        ]
-        self._tell(split)
-        admitted: Mask = ~(refused | listed)
+        reasons, numbers = self._judge(split, faces)
+        admitted: Mask = numbers < 0
+        out = np.flatnonzero(~admitted)
+        if len(out):
+            self.refused[split] = Refused(faces.ids[out], reasons, numbers[out])
+            log.warning("of %s: %s (refused.parquet)", split, self.refused[split])
         if len(faces) and not admitted.any():
-            raise DataError(f"no face of {split} is left: {self._told(split)}; change policy or data.exclude")
+            raise DataError(self._none_left(f"no face of {split} is left", split, self.refused[split].ids))
         return admitted
 
-    def _reasons(self, faces: Faces) -> NDArray[np.int32]:
-        """Return int32 [N]: the record that refuses a face, -1 where none does."""
-        if self.policy is None:
-            return np.full(len(faces), -1, np.int32)
+    def of(self, split: str, faces: Faces) -> Faces:
+        """Return the faces of a split that may be learned from; raise DataError where none may."""
+        admitted = self(split, faces)
+        return faces if admitted.all() else faces.subset(torch.from_numpy(np.flatnonzero(admitted)))
+
+    def _judge(self, split: str, faces: Faces) -> tuple[list[str], NDArray[np.int32]]:
+        """Return reasons, and int32 [N] which of them refuses a face, -1 where none does."""
         told = of_set(faces, Provenance()).origins
         assert told is not None
-        numbers = [-1 if self.policy.refusal(each) is None else number for number, each in enumerate(told.records)]
-        return np.array(numbers, np.int32)[told.rows]
+        verdicts = [None if self.policy is None else self.policy.refusal(record) for record in told.records]
+        refusing = [-1 if verdict is None else number for number, verdict in enumerate(verdicts)]
+        numbers = np.array(refusing, np.int32)[told.rows]
+        listed = self.excluded.get(split, frozenset())
+        for rows in torch.arange(len(faces) if listed else 0).split(BLOCK):
+            named = [name in listed for name in faces.ids[rows.numpy()].tolist()]
+            numbers[rows.numpy()[named]] = len(verdicts)
+        return [*(verdict or "" for verdict in verdicts), LISTED], numbers
 
-    def _listed(self, split: str, faces: Faces) -> Mask:
-        ids = self.excluded.get(split, frozenset())
-        if not ids:
-            return np.zeros(len(faces), bool)
-        blocks = torch.arange(len(faces)).split(BLOCK)
-        return np.concatenate([np.array([name in ids for name in faces.ids[rows.numpy()].tolist()]) for rows in blocks])
-
-    def _told(self, split: str) -> str:
-        counts = Counter(reason for _, reason in self.refused[split])
-        return ", ".join(f"{count} refused because {reason}" for reason, count in counts.most_common())
-
-    def _tell(self, split: str) -> None:
-        if self.refused[split]:
-            log.warning("of %s: %s (refused.parquet)", split, self._told(split))
+    def _none_left(self, what: str, split: str, ids: Ids) -> str:
+        files = " and ".join(f"{key}={file}" for key, file in self.files.items() if file is not None)
+        names = ", ".join(ids[np.arange(min(NAMED, len(ids)))].tolist()) + (", ..." if len(ids) > NAMED else "")
+        return f"{what} under {files}: {self.refused[split]} ({names}); change the file or the data"
 
     def require_classes(self, faces: Faces, admitted: Mask, space: LabelSpace) -> None:
         """Raise DataError for a class of which no face is left."""
-        before, after = (set(faces.labels[torch.from_numpy(mask)].tolist()) for mask in (admitted | True, admitted))
-        gone = sorted(before - after - {-1})
+        labels = faces.labels.numpy()
+        gone = sorted(set(labels[~admitted].tolist()) - set(labels[admitted].tolist()) - {-1})
         if gone:
             names = ", ".join(space.classes[label] for label in gone)
-            raise DataError(f"no face of {names} is left to learn from: {self._told('train')}; change policy or data")
+            ids = faces.ids[np.flatnonzero(np.isin(labels, gone))]
+            raise DataError(self._none_left(f"no face of {names} is left to learn from", "train", ids))
 
-    def counts(self) -> dict[str, dict[str, int]]:
-        """Return how many faces were left out, by split and reason."""
-        return {split: dict(Counter(reason for _, reason in rows)) for split, rows in self.refused.items() if rows}
+    def card(self) -> dict[str, dict[str, Any]]:
+        """Return what the policy declares, and how many faces were left out, by split and reason."""
+        declared = {} if self.policy is None else self.policy.told()
+        return {"policy": declared, "refused": {split: refused.counts() for split, refused in self.refused.items()}}
+
+    def digest(self) -> str:
+        """Return a SHA-256 over the faces left out, which a resumed run must leave out too."""
+        digest = hashlib.sha256()
+        for split, refused in sorted(self.refused.items()):
+            for rows in torch.arange(len(refused.ids)).split(BLOCK):
+                digest.update("".join(f"{split}\0{name}\n" for name in refused.ids[rows.numpy()].tolist()).encode())
+        return digest.hexdigest()
+
+    def require_same(self, digest: str | None) -> None:
+        """Raise ConfigError where a run left other faces out when it was saved; None: it did not tell."""
+        if digest not in (None, self.digest()):
+            raise ConfigError(
+                "policy, data.exclude or provenance leave out other faces than when this run began; restore them, or "
+                "begin anew with hydra.run.dir=<new dir>"
+            )
 
     def write(self, path: Path) -> None:
         """Write `split, id, reason` of every face left out, if there is any."""
-        rows = [
-            {"split": split, "id": face, "reason": reason}
-            for split, refused in self.refused.items()
-            for face, reason in refused
-        ]
-        if rows:
-            write_table(path, pa.Table.from_pylist(rows))
-
-
-def _records(faces: Faces) -> tuple[Provenance, ...]:
-    return (Provenance(),) if faces.origins is None else faces.origins.records
+        if not self.refused:
+            path.unlink(missing_ok=True)  # of an earlier run in this folder
+            return
+        with whole(path) as partial, pq.ParquetWriter(partial, COLUMNS, compression="zstd") as writer:
+            for split, refused in self.refused.items():
+                for rows in torch.arange(len(refused.ids)).split(BLOCK):
+                    reasons = [refused.reasons[number] for number in refused.rows[rows.numpy()].tolist()]
+                    ids = refused.ids[rows.numpy()].tolist()
+                    writer.write_table(pa.table([[split] * len(ids), ids, reasons], COLUMNS))
 
 
 def read_list(path: Path) -> Mapping[str, frozenset[str]]:

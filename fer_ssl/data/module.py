@@ -119,10 +119,6 @@ class FaceData(LightningDataModule):
         """Return the splits with what is known of the set's provenance."""
         return Splits(*(None if faces is None else of_set(faces, self.provenance) for faces in splits))  # type: ignore[arg-type]
 
-    def _admitted(self, split: str, pool: Faces) -> Faces:
-        admitted = self.admission(split, pool)
-        return pool if admitted.all() else pool.subset(torch.from_numpy(np.flatnonzero(admitted)))
-
     def _validation(self, splits: Splits, rows: SplitRows) -> Faces:
         """Return the source's validation faces, or the carved ones that are no twin of a face learned from."""
         if splits.val is not None:
@@ -136,9 +132,9 @@ class FaceData(LightningDataModule):
         if self.pool_source is None and not self.pool_from_source:
             return None
         if self.pool_source is not None:
-            pool = self._admitted("unlabeled", of_set(self.pool_source.load(self.decoder), self.pool_provenance))
+            pool = self.admission.of("unlabeled", of_set(self.pool_source.load(self.decoder), self.pool_provenance))
         elif splits.pool is not None:
-            own = self._admitted("pool", splits.pool)
+            own = self.admission.of("pool", splits.pool)
             pool = join(own, rest) if len(rest) else own
         else:
             pool = rest if len(rest) else self.labeled
@@ -240,9 +236,10 @@ class FaceData(LightningDataModule):
         return batch
 
     def state_dict(self) -> dict[str, Any]:
-        return {"position": self.position}
+        return {"position": self.position, "refused": self.admission.digest()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.admission.require_same(state_dict.get("refused"))
         self.position = state_dict["position"]
 
     def roles(self) -> dict[str, Faces]:
@@ -274,15 +271,13 @@ class FaceData(LightningDataModule):
             "leaked": self.leaked,
             "pool_checked": self.pool_checked,
             "rejected": len(self.decoder.rejects),
-            "refused": self.admission.counts(),
-            "card": data_card(roles, self.space),
+            "card": data_card(roles, self.space) | self.admission.card(),
             "manifest_sha256": manifest_hash(roles),
         }
 
     def write_records(self, run_dir: Path) -> None:
         """Write `manifest.parquet` and, where images were unreadable, `rejected.csv`."""
         write_manifest(run_dir / "manifest.parquet", self.roles())
-        self.admission.write(run_dir / "refused.parquet")
         if len(self.decoder.rejects):
             self.decoder.rejects.write_csv(run_dir / "rejected.csv")
 

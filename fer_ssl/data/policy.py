@@ -48,6 +48,12 @@ class Policy:
         if self.unknown not in UNKNOWN:
             raise ConfigError(f"unknown is {self.unknown!r}, none of {', '.join(UNKNOWN)}; write unknown: refuse")
 
+    def told(self) -> dict[str, str]:
+        """Return what was declared, for people to read."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        lists = {name: ", ".join(value) for name, value in values.items() if isinstance(value, list)}
+        return {name: str(value) for name, value in (values | lists).items() if value is not None}
+
     def refusal(self, face: Provenance) -> str | None:
         """Return why a face of this provenance is refused, None where it is not."""
         uses = None if ANY in face.allowed_use else (face.allowed_use or (None,))

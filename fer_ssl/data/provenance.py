@@ -2,29 +2,40 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from fer_ssl.errors import ConfigError
 from fer_ssl.types import Faces, Origins, Provenance
 
-COLUMNS = tuple(field.name for field in fields(Provenance) if field.name != "bias")  # of a manifest
+FIELDS = [field.name for field in fields(Provenance)]
+COLUMNS = [name for name in FIELDS if name != "bias"]  # of a manifest
 
 
 def to_provenance(known: Mapping[str, Any]) -> Provenance:
-    """Return what a configuration or a row of a manifest tells; a date may be a date or a year as a number."""
-    told = {name: value for name, value in known.items() if value is not None}
-    if "collected" in told:
-        told["collected"] = str(told["collected"])
-    return Provenance(**told | {"allowed_use": tuple(told.get("allowed_use", ()))})
+    """Return what a configuration or a row of a manifest tells; a date may be a date or a year as a number.
+
+    Raises ConfigError for a key that means nothing and for an allowed use that is no list.
+    """
+    for key in known:
+        if key not in FIELDS:
+            nearest = get_close_matches(str(key), FIELDS, 1, 0.0)[0]
+            raise ConfigError(f"a provenance has no {key!r}; did you mean {nearest}?")
+    uses = known.get("allowed_use") or ()
+    if isinstance(uses, str):
+        raise ConfigError(f"the allowed_use of a provenance is {uses!r}, no list; set allowed_use=[{uses}]")
+    told = {name: str(value) for name, value in known.items() if value is not None and name != "allowed_use"}
+    return Provenance(**told, allowed_use=tuple(map(str, uses)))
 
 
 def of_set(faces: Faces, provenance: Provenance) -> Faces:
     """Return the faces with the provenance of their set, where they do not know their own."""
     if faces.origins is not None:
         return faces
-    return replace(faces, origins=Origins((provenance,), np.zeros(len(faces), np.int32)))
+    return replace(faces, origins=Origins((provenance,), np.broadcast_to(np.int32(0), len(faces))))
 
 
 def of_rows(table: pa.Table) -> Origins:

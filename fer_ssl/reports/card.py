@@ -7,9 +7,10 @@ from typing import Any
 from fer_ssl.files import whole
 from fer_ssl.reports.markup import Html, table, tag
 from fer_ssl.reports.run import Run
-from fer_ssl.reports.sections import remark
+from fer_ssl.reports.sections import figure, grid, remark
 
 ABOUT = {
+    "faces": "Faces by role.",
     "classes": "Faces by class; what the pool shows is not known to the run.",
     "imbalance": "Faces of the largest class for each of the smallest.",
     "source": "Faces by the set they come from.",
@@ -17,9 +18,11 @@ ABOUT = {
     "consent": "Faces by what their owners agreed to.",
     "allowed use": "Faces by the use that their licence allows.",
     "collected": "Faces by when they were collected.",
-    "people": "How many people are known by name or number.",
-    "shared people": "People who are learned from and scored on.",
+    "people": "How many people are known by name or number; a role without any knows none.",
+    "shared people": "People who are learned from and scored on, compared within a set.",
     "known biases": "Who or what the faces show too often, as far as their sets tell.",
+    "left out": "Faces left out for what they show.",
+    "policy": "What was declared.",
     "refused": "Faces left out by policy or list, by reason; refused.parquet names each.",
 }
 Grid = tuple[Sequence[str], list[list[str]]]
@@ -30,7 +33,7 @@ def write_card(path: Path, data: Mapping[str, Any]) -> None:
     lines = ["# Data card", ""]
     for name, (head, rows) in _grids(data):
         lines += [f"## {name.capitalize()}", "", ABOUT[name], ""]
-        lines += [_row(head), _row(["---"] * len(head)), *map(_row, rows), ""] if rows else ["None are known.", ""]
+        lines += [_row(head), _row(["---"] * len(head)), *map(_row, rows), ""] if rows else ["None.", ""]
     with whole(path) as partial:
         partial.write_text("\n".join(lines), encoding="utf-8")
 
@@ -41,25 +44,25 @@ def data_card(run: Run) -> Html:
     if run.data is None or "card" not in run.data:
         return tag("section", title, remark("No data card was kept."))
     parts = [
-        part
+        figure(name.capitalize(), ABOUT[name], table(head, rows, class_="told") if rows else remark("None."))
         for name, (head, rows) in _grids(run.data)
-        for part in (tag("h3", name.capitalize()), remark(ABOUT[name]), table(head, rows) if rows else remark("None."))
     ]
-    return tag("section", title, tag("details", tag("summary", "What was learned from, and scored on"), *parts))
+    return tag("section", title, tag("details", tag("summary", "What was learned from, and scored on"), grid(parts)))
 
 
 def _grids(data: Mapping[str, Any]) -> Iterator[tuple[str, Grid]]:
-    for name, content in (data["card"] | {"refused": data["refused"]}).items():
-        yield name, _grid(content)
+    out = {"pixel-identical to a face across a split": data["leaked"], "unreadable": data["rejected"]}
+    for name, content in (data["card"] | {"left out": out}).items():
+        yield name, _grid(name, content)
 
 
-def _grid(content: Mapping[str, Any]) -> Grid:
+def _grid(name: str, content: Mapping[str, Any]) -> Grid:
     """Return head and rows: a column for each key below the first level, if there is such a level."""
     nested = [row for row in content.values() if isinstance(row, Mapping)]
     columns = list(dict.fromkeys(column for row in nested for column in row))
     if not nested:
-        return ["", ""], [[key, _text(value)] for key, value in content.items()]
-    return ["", *columns], [[key, *(_text(row.get(column, 0)) for column in columns)] for key, row in content.items()]
+        return [name, ""], [[key, _text(value)] for key, value in content.items()]
+    return [name, *columns], [[key, *(_text(row.get(column, 0)) for column in columns)] for key, row in content.items()]
 
 
 def _text(value: object) -> str:

@@ -154,7 +154,7 @@ def data(run: Run) -> Html:
     """Return counts per split and class, and what was left out."""
     if run.data is None:
         return tag("section", tag("h2", "Data"), remark("No data.json was kept, so the faces per split are not known."))
-    counts = {name: value for name, value in run.data.items() if name not in ("card", "refused")}  # of the data card
+    counts = {name: value for name, value in run.data.items() if name != "card"}  # a section of its own
     nested = [(name, value) for name, value in counts.items() if isinstance(value, Mapping)]
     plain = [(name, value) for name, value in counts.items() if not isinstance(value, Mapping)]
     plain += [("rejected rows", run.rejected)] if run.rejected else []

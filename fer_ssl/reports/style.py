@@ -29,6 +29,7 @@ th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid var(-
 thead th { color: var(--soft); font-weight: 500; vertical-align: bottom; }
 tbody th { text-align: left; font-weight: 500; }
 th:first-child { text-align: left; }
+.told td, .told th { white-space: normal; } .told { margin-top: .4rem; }
 .wide { width: 100%; }
 .scores { table-layout: fixed; } .scores th { white-space: normal; }
 .scores td, .scores tbody th { font-size: 1.25rem; } .scores td:nth-child(2) { font-weight: 700;

@@ -55,7 +55,9 @@ def test_what_is_refused_is_listed_with_its_reason(tmp_path: Path) -> None:
         {"split": "train", "id": "set/00001", "reason": "it allows sale only"},
         {"split": "train", "id": "set/00003", "reason": LISTED},
     ]
-    assert admission.counts() == {"train": {"it allows sale only": 1, LISTED: 1}}
+    card = admission.card()
+    assert card["policy"] == {"use": "research", "unknown": "refuse"}
+    assert card["refused"] == {"train": {"it allows sale only": 1, LISTED: 1}}
 
 
 def test_faces_of_unknown_provenance_are_refused(tmp_path: Path) -> None:
@@ -64,13 +66,16 @@ def test_faces_of_unknown_provenance_are_refused(tmp_path: Path) -> None:
 
 
 def test_nothing_left_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no face of train is left: 2 refused because it allows sale only; change"):
+    with pytest.raises(
+        DataError,
+        match=r"no face of train is left under policy=.*policy\.yaml: 2 refused .* sale only \(set/00000, set/00001\)",
+    ):
         Admission(written(tmp_path), None)("train", of_set(faces([0, 1]), THEIRS))
 
 
 def test_a_class_without_faces_is_an_error(tmp_path: Path) -> None:
     admission, split = Admission(written(tmp_path), None), mixed([0, 1, 2], theirs=[1])
-    with pytest.raises(DataError, match=r"no face of glad is left to learn from: 1 refused because it allows sale"):
+    with pytest.raises(DataError, match=r"no face of glad is left to learn from under .*: 1 refused .* \(set/00001\)"):
         admission.require_classes(split, admission("train", split), SPACE)
 
 
@@ -100,8 +105,11 @@ def test_a_run_learns_from_no_listed_face_and_says_so(tmp_path: Path) -> None:
 
 def test_a_run_under_a_policy_that_its_set_does_not_meet_is_refused(tmp_path: Path) -> None:
     policy = written(tmp_path, "use: research\nlicences: [CC0-1.0]\n")
-    with pytest.raises(DataError, match="no face of train is left: 70 refused because its licence is none needed"):
+    with pytest.raises(
+        DataError, match=r"no face of train is left under .*: 70 refused because its licence is none needed"
+    ):
         trained(tmp_path / "run", f"policy={policy}")
+    assert len(pq.read_table(tmp_path / "run" / "refused.parquet")) == 70, "the run did not begin, but tells why"
 
 
 def test_an_unreadable_policy_stops_a_run_before_it_begins(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from fer_ssl.data.pools.parquet import ParquetPool
 from fer_ssl.data.pools.recordio import RecordPool
 from fer_ssl.data.pools.shards import ShardPool
 from fer_ssl.data.pools.video import VideoPool
+from fer_ssl.data.provenance import of_set, to_provenance
 from fer_ssl.errors import ConfigError
 from fer_ssl.types import Faces
 
@@ -33,8 +34,9 @@ class Loads(Protocol):
 class MixedPool:
     """The faces of several `pools`, a mapping each: `kind`, `weight` (default 1), and what that kind of pool takes.
 
-    A pool gives `weight` of the sum of all weights to every batch, however many faces it has. The ids begin with
-    those of the first pool; people are known where all pools name them.
+    `provenance` tells where the faces of a pool come from, if it is not that of all. A pool gives `weight` of the sum
+    of all weights to every batch, however many faces it has. The ids begin with those of the first pool; people are
+    known where all pools name them.
     """
 
     def __init__(self, pools: Sequence[Mapping[str, Any]]) -> None:
@@ -42,10 +44,13 @@ class MixedPool:
             raise ConfigError("unlabeled=mixed mixes nothing; set 'unlabeled.pools=[{kind:folder,root:<dir>},...]'")
         self.weights = tuple(_weight(entry) for entry in pools)
         self.pools = [_pool(entry) for entry in pools]
+        self.provenance = [to_provenance(entry["provenance"]) if "provenance" in entry else None for entry in pools]
 
     def load(self, decoder: Decoder) -> Faces:
         """Return the faces of all pools, one pool behind the other."""
-        return join(*(pool.load(decoder) for pool in self.pools), weights=self.weights)
+        loaded = [pool.load(decoder) for pool in self.pools]
+        told = [of_set(faces, known) if known else faces for faces, known in zip(loaded, self.provenance, strict=True)]
+        return join(*told, weights=self.weights)
 
 
 def _weight(entry: Mapping[str, Any]) -> float:
@@ -56,7 +61,7 @@ def _weight(entry: Mapping[str, Any]) -> float:
 
 
 def _pool(entry: Mapping[str, Any]) -> Loads:
-    parameters = {key: value for key, value in entry.items() if key not in ("kind", "weight")}
+    parameters = {key: value for key, value in entry.items() if key not in ("kind", "weight", "provenance")}
     if entry.get("kind") not in KINDS or "root" not in parameters:
         raise ConfigError(
             f"a pool of unlabeled.pools is {dict(entry)}; give each a kind of {', '.join(KINDS)} and a root"

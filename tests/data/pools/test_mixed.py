@@ -14,6 +14,7 @@ from fer_ssl.data.module import deal_pool
 from fer_ssl.data.pools.mixed import MixedPool
 from fer_ssl.data.samplers import CYCLE, MixedSampler, interleaved
 from fer_ssl.errors import ConfigError
+from fer_ssl.types import Provenance
 
 
 @pytest.fixture
@@ -43,6 +44,14 @@ def test_numbers_of_people_do_not_collide(entries) -> None:
 
 def test_a_pool_without_people_leaves_all_without(entries) -> None:
     assert MixedPool([entries[0], {**entries[1], "identities": False}]).load(Decoder(8, 1)).subjects is None
+
+
+def test_a_pool_of_the_mixture_has_its_own_provenance(entries) -> None:
+    entries[1]["provenance"] = {"licence": "CC0-1.0", "collected": 2019}
+    origins = MixedPool(entries).load(Decoder(8, 1)).origins
+    told = [origins.records[row] for row in origins.rows.tolist()]
+    assert told == [Provenance()] * 5 + [Provenance(licence="CC0-1.0", collected="2019")] * 3
+    assert MixedPool([entries[0]]).load(Decoder(8, 1)).origins is None, "what is told of all pools holds"
 
 
 def test_batches_follow_the_weights_after_faces_were_left_out(entries) -> None:
