@@ -231,7 +231,7 @@ def summarise(trainer: Trainer, data: FaceData, scored: dict[str, Scored]) -> di
     results: dict[str, Any] = {split: result.scores.to_dict(classes) for split, result in scored.items()}
     results["train"] = {
         "steps": trainer.global_step,
-        "seconds": telemetry.seconds,
+        "seconds": telemetry.total_seconds,
         "images_per_second": telemetry.images_per_second,
     }
     history = next(logger for logger in trainer.loggers if isinstance(logger, HistoryLogger))

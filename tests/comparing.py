@@ -15,6 +15,7 @@ def state(run_dir: Path) -> dict[str, Any]:
     """Return all of a run's last checkpoint but its configuration."""
     checkpoint = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
     checkpoint.pop("config")
+    checkpoint["callbacks"].pop("Telemetry")  # how long it took
     return checkpoint
 
 

@@ -96,6 +96,20 @@ def test_a_killed_run_resumes_bit_for_bit(at: int, tmp_path: Path, monkeypatch: 
     assert histories[0] == histories[1]
 
 
+def test_the_cost_of_a_resumed_run_counts_what_it_took_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ["trainer.max_steps=4", "callback.checkpoint.every_n_steps=1"]
+    with monkeypatch.context() as patch:
+        kill(patch, 3)
+        with pytest.raises(KilledError):
+            trained(tmp_path / "run", *options)
+    path = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    assert checkpoint["callbacks"]["Telemetry"]["seconds"] > 0
+    checkpoint["callbacks"]["Telemetry"]["seconds"] = 1000.0
+    torch.save(checkpoint, path)
+    assert 1000 < trained(tmp_path / "run", *options, "ckpt_path=last")["train"]["seconds"] < 1900
+
+
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_run_asked_to_leave_saves_itself_and_goes_on(
     sent: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -17,12 +17,14 @@ class Telemetry(Callback):
     """Flush the module's tally every `trainer.log_every_n_steps` optimizer steps to loggers and progress bar.
 
     `images`, `steps`, `seconds` and `waited` (seconds, for data) count training since this process started, validation
-    left out. On an accelerator one step's operations are counted too.
+    left out; `total_seconds` also what the run took before it was resumed. On an accelerator one step's operations are
+    counted too.
     """
 
     def __init__(self) -> None:
         self.images, self.steps = 0, 0
         self.seconds, self.waited = 0.0, 0.0
+        self.seconds_before = 0.0
         self.flops = FlopMeter()
         self._mark: float | None = None
         self._flushed_at = -1
@@ -35,6 +37,17 @@ class Telemetry(Callback):
     def data_wait(self) -> float:
         """Share of the time that training waited for its next batch."""
         return self.waited / self.seconds if self.seconds else 0.0
+
+    @property
+    def total_seconds(self) -> float:
+        running = 0.0 if self._mark is None else time.perf_counter() - self._mark
+        return self.seconds_before + self.seconds + running
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": self.total_seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.seconds_before = state_dict["seconds"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._flushed_at = trainer.global_step
