@@ -32,8 +32,8 @@ FACES = {name: [f"+experiment={name}"] for name in (*SCRATCH, "best")} | {
     "adacm": ["+experiment=adacm", "head=linear", "head.projection=null"],
     "fully_supervised": ["+experiment=fully_supervised", "batch.labeled=128"],
     # the contrast's constants that won on validation faces; those of the experiment are its ancestor's
-    "dtm_infonce": ["+experiment=dtm_infonce", *CONTRAST],
-    "dtm_infonce_lfw": ["+experiment=dtm_infonce", *CONTRAST, "unlabeled=shards"],
+    "dtm_infonce_contrast": ["+experiment=dtm_infonce", *CONTRAST, "name=dtm_infonce_contrast"],
+    "dtm_infonce_lfw": ["+experiment=dtm_infonce", "unlabeled=shards"],
 }
 PRETRAINED = {
     f"{name}_pretrained": [*FACES[name], f"name={name}_pretrained"] for name in ("supervised", "soft_teacher")
