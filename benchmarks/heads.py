@@ -27,7 +27,7 @@ def write_heads(records: Path, folder: Path, parts: Mapping[str, Sequence[str]])
 
 
 def _at_home(run: Run) -> bool:
-    return pool_name(run) in ("same", "none") and run.setting("backbone.init") is None
+    return pool_name(run) in ("same", "none")
 
 
 def sentence(group: Sequence[Run], parts: Sequence[str]) -> str:
@@ -37,7 +37,9 @@ def sentence(group: Sequence[Run], parts: Sequence[str]) -> str:
     budget = group[0].setting("data.labels_per_class")
     labels = "all labels" if budget is None else f"{budget} labels per class"
     minutes = mean(run.score("train.seconds") for run in group) / 60
-    settings = " ".join(["+protocol=p1", *parts])
+    init = group[0].setting("backbone.init")
+    start = [] if init is None else [f"from the features of {init}"]
+    settings = " ".join(["+protocol=p1", *parts, *start])
     seeds = f"{len(scores)} seed{'s' if len(scores) > 1 else ''}"
     return f"{settings}, {labels}: macro-F1 {mean(scores):.2f}{spread}, {seeds}, {minutes:.1f} min"
 
