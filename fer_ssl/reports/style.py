@@ -50,10 +50,11 @@ th:first-child { text-align: left; }
 .faces img { aspect-ratio: 1; object-fit: cover; margin: 0; image-rendering: auto; }
   .faces small { color: var(--soft); overflow-wrap: anywhere; }
 .pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 250px), 1fr)); gap: .7rem; }
-.pairs .card { padding: .45rem; display: grid; grid-template-columns: 1fr 1fr; gap: .1rem .45rem; }
+.pairs .card { padding: .45rem; display: grid; grid-template-columns: 1fr 1fr; gap: .1rem .45rem;
+  align-content: start; }
 .pairs img { width: 100%; margin: 0; aspect-ratio: 1; object-fit: contain; } .pairs figcaption { font-size: .78rem;
   line-height: 1.35; overflow-wrap: anywhere; } .pairs figcaption b { font-size: .82rem; }
-.pairs .both { grid-column: 1 / -1; }
+.pairs .both { grid-column: 1 / -1; font-size: .78rem; }
 .good { color: var(--good); } .bad { color: var(--bad); }
 details { margin-top: .75rem; } summary { cursor: pointer; font-weight: 600; }
 pre { overflow-x: auto; padding: .9rem; background: var(--card); border: 1px solid var(--grid);

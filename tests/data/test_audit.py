@@ -1,6 +1,8 @@
 """The audit finds what was planted, and nothing else."""
 
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -138,15 +140,56 @@ def test_near_twins_are_searched_for_by_default() -> None:
     assert Search() == Search(near=True, mirrored=True, within=True, distance=4)
 
 
+def test_an_image_that_cannot_be_read_is_no_twin(planted: Path, tmp_path: Path) -> None:
+    (planted / "train" / "glad" / "t3.png").write_bytes(b"no picture")
+    (planted / "test" / "calm" / "s3.png").write_bytes(b"no picture")
+    summary = audited(planted, tmp_path / "run", "data.max_rejected=0.5")
+    assert found(tmp_path / "run") == {each for each in FOUND if each[1] != "s3"}
+    assert summary["unreadable"] == 2
+    assert len((tmp_path / "run" / "rejected.csv").read_text().splitlines()) == 3
+    with pytest.raises(DataError, match="cannot be read"):
+        audited(planted, tmp_path / "again", "data.max_rejected=0.01")
+
+
+@pytest.mark.browser
+def test_a_browser_shows_the_pairs_without_overflow(planted: Path, tmp_path: Path) -> None:
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser is None:
+        pytest.skip("there is no browser")
+    audited(planted, tmp_path / "run")
+    probe = "<script>document.title = JSON.stringify([document.body.scrollWidth, innerWidth,"
+    probe += " [...document.images].map(image => image.getBoundingClientRect().width)])</script></body>"
+    page = tmp_path / "probe.html"
+    page.write_text((tmp_path / "run" / "audit.html").read_text().replace("</body>", probe))
+    for width in (1240, 500):
+        command = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--window-size={width},900", "--dump-dom"]
+        shown = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, check=True, timeout=60).stdout
+        used, inner, images = json.loads(shown.split("<title>")[1].split("</title>")[0])
+        assert used <= inner
+        assert len(images) >= 2 * len(FOUND)
+        assert min(images) > 60
+
+
 @pytest.mark.real
 def test_the_known_twins_of_fer2013_are_found(real_data: Path, tmp_path: Path) -> None:
     root = real_data / "fer2013"
-    cfg = composed(
-        "data=fer2013", f"data.root={root}", f"run_dir={tmp_path}", "near=false", "mirrored=false", config="audit"
-    )
-    summary = audit(cfg)
-    crossing = next(each for each in summary["twins"] if (each["split"], each["twin_split"]) == ("train", "test"))
+    summary = audit(composed("data=fer2013", f"data.root={root}", f"run_dir={tmp_path}", config="audit"))
+    counts = {(each["kind"], each["split"], each["twin_split"]): each for each in summary["twins"]}
+    crossing, within = counts["exact", "train", "test"], counts["exact", "train", "train"]
     assert (crossing["faces"], crossing["twins"], crossing["conflicts"]) == (351, 280, 27)
+    assert (within["faces"], within["conflicts"]) == (2271, 96)
+    assert summary["splits"]["train"]["blank"] == 11
+    exact = [row for row in pq.read_table(tmp_path / "pairs.parquet").to_pylist() if row["kind"] == "exact"]
+    leaked = {row["id"] for row in exact if row["split"] != row["twin_split"]}
     split = json.loads((root / "splits" / "25_per_class_seed0.json").read_text())
-    official = {f"fer2013/{row:05d}" for row in split["excluded"]}  # twins of either test split
-    assert set(json.loads((tmp_path / "exclude.json").read_text())["train"]) <= official
+    assert leaked <= {f"fer2013/{row:05d}" for row in split["excluded"]}  # 703 rows, twins of either test split
+    assert leaked < set(json.loads((tmp_path / "exclude.json").read_text())["train"])
+    conflicts = [row for row in exact if row["conflict"] and row["split"] == row["twin_split"]]
+    assert {name for row in conflicts for name in (row["id"], row["twin"])} == flagged(root)
+
+
+def flagged(root: Path) -> set[str]:
+    """Return the faces whose column says that a twin in their own split has another label."""
+    tables = [pq.read_table(root / f"{name}.parquet") for name in ("train", "public_test")]
+    rows = [row for table in tables for row in table.select(["image", "label_conflict"]).to_pylist()]
+    return {f"fer2013/{int(Path(row['image']['path']).stem):05d}" for row in rows if row["label_conflict"]}

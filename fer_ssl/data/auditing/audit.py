@@ -46,7 +46,7 @@ def load_sets(source: Source, pool: Pool | None, against: Source | None, decoder
 def audit(load: Callable[[Decoder], Sets], printer: Printer, search: Search) -> Audit:
     """Find the twins, the people in several splits and the labels that contradict each other among what `load` loads.
 
-    Memory grows by about 0.6 kB a face and 1 kB a pair.
+    Memory grows by about 0.8 kB a face and 1 kB a pair.
     """
     printed = print_faces(load(printer), printer)
     printer.rejects.check()
