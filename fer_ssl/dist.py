@@ -81,7 +81,8 @@ def random_states(device: torch.device) -> dict[str, Tensor]:
 
 def set_random_state(states: dict[str, Tensor], device: torch.device) -> None:
     """Go on from this rank's row of `random_states`; more ranks than were saved share rows, as a new run's do."""
-    own = {name: rows[rank() % len(rows)] for name, rows in states.items()}
+    # copies: torch reads the state of a view from past its end
+    own = {name: rows[rank() % len(rows)].clone() for name, rows in states.items()}
     torch.set_rng_state(own["cpu"])
     if device.type == "cuda" and "cuda" in own:
         torch.cuda.set_rng_state(own["cuda"], device)

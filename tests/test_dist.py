@@ -34,6 +34,21 @@ def test_two_ranks_share_values_and_gradients(tmp_path: Path) -> None:
         assert torch.equal(result["gradient"], weights[2 * number : 2 * number + 2])
 
 
+def restored() -> dict[str, Any]:
+    torch.manual_seed(dist.rank())
+    states = dist.random_states(torch.device("cpu"))
+    drawn = torch.rand(3)
+    dist.set_random_state(states, torch.device("cpu"))
+    return {"drawn": drawn, "again": torch.rand(3)}
+
+
+def test_each_rank_goes_on_from_its_own_random_state(tmp_path: Path) -> None:
+    first, second = run_ranks(restored, tmp_path)
+    assert torch.equal(first["drawn"], first["again"])
+    assert torch.equal(second["drawn"], second["again"])
+    assert not torch.equal(first["drawn"], second["drawn"])
+
+
 def test_single_process_changes_nothing() -> None:
     tensor = torch.randn(3, 2, requires_grad=True)
     assert (dist.world_size(), dist.rank()) == (1, 0)
