@@ -27,11 +27,11 @@ def check_devices(cfg: DictConfig) -> None:
 
 
 def _require_strategy(strategy: str | DictConfig) -> None:
-    """Raise ConfigError for a strategy by name: it would lack what ours are set to, or split what has to stay whole."""
+    """Raise ConfigError for a strategy by name, which would lack what ours are set to."""
     if isinstance(strategy, str) and strategy != "auto":
         raise ConfigError(
-            f"trainer.strategy={strategy} is none of ours; set trainer=ddp (GPUs), trainer=ddp_cpu or trainer=default"
-            + (": teacher, thresholds and checkpoints need whole weights on every process" * ("fsdp" in strategy))
+            f"trainer.strategy={strategy} is none of ours; set trainer=ddp (GPUs), trainer=ddp_cpu, trainer=fsdp "
+            "(weights spread over GPUs) or trainer=default"
         )
 
 

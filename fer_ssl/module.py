@@ -25,6 +25,7 @@ from fer_ssl.method.thresholds import Threshold
 from fer_ssl.metrics import ExpressionMetrics
 from fer_ssl.metrics.tally import Tally
 from fer_ssl.nn.model import FaceModel
+from fer_ssl.nn.sharding import Skeleton, shard
 from fer_ssl.nn.sync_norm import synchronize_norms
 from fer_ssl.optim import build_optimizer
 from fer_ssl.types import Batch, EvalBatch, LabeledView, LabelSpace, Output, Step
@@ -96,6 +97,7 @@ class SemiSupervised(LightningModule):
             )
         self.sync_batchnorm = sync_batchnorm
         self.config = config
+        self._whole: Skeleton[FaceModel] | None = None
         self._rng: dict[str, Tensor] | None = None
         self.tally = Tally(tuple(terms), space.classes)
         self.metrics = ExpressionMetrics(len(space))
@@ -103,6 +105,19 @@ class SemiSupervised(LightningModule):
     def configure_model(self) -> None:
         if self.sync_batchnorm and self.trainer.world_size > 1:
             synchronize_norms(self.model, self.trainer.strategy.root_device)
+        if self.device_mesh is not None:  # that of trainer=fsdp
+            self._whole = Skeleton(self.model)
+            learning = [term for term in self.terms.values() if list(term.parameters())]
+            for part in (self.model, self.teacher.average, *learning):
+                shard(part, self.device_mesh)
+
+    def gather_networks(self) -> None:
+        """Hold whole networks on every rank again after sharded training; every rank must call it."""
+        if self._whole is not None:
+            device = self.trainer.strategy.root_device
+            self.model, self.teacher.average = (
+                self._whole.filled(network, device) for network in (self.model, self.teacher.average)
+            )
 
     @record_function("loss")
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

@@ -194,6 +194,7 @@ def _require_fit(path: Path, module: SemiSupervised) -> None:
 def _finish(
     trainer: Trainer, module: SemiSupervised, data: FaceData, run_dir: Path, splits: Sequence[str]
 ) -> dict[str, Any]:
+    module.gather_networks()
     if not module.learns_labels:
         log.info("no label was learned: the classifier becomes the nearest class mean of the labeled faces")
         fit_class_means(module.teacher.average, data.eval_loader(data.labeled), len(data.space))

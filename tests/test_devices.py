@@ -31,17 +31,9 @@ def test_what_cpus_cannot_do_is_refused(overrides: list[str], message: str) -> N
         check_devices(composed("trainer=ddp_cpu", *overrides, "run_dir=."))
 
 
-@pytest.mark.parametrize(
-    ("strategy", "message"),
-    [
-        (
-            "ddp",
-            r"trainer\.strategy=ddp is none of ours; set trainer=ddp \(GPUs\), trainer=ddp_cpu or trainer=default$",
-        ),
-        ("fsdp", r"trainer\.strategy=fsdp is none of ours; .*: teacher, thresholds and checkpoints need whole weights"),
-    ],
-)
-def test_a_strategy_by_name_is_refused(strategy: str, message: str) -> None:
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_a_strategy_by_name_is_refused(strategy: str) -> None:
+    message = rf"trainer\.strategy={strategy} is none of ours; set trainer=ddp \(GPUs\), .* trainer=fsdp"
     with pytest.raises(ConfigError, match=message):
         check_devices(composed(f"trainer.strategy={strategy}", "run_dir=."))
 

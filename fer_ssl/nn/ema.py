@@ -6,6 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from fer_ssl.nn.sharding import own_shard
+
 Buffers = Literal["average", "copy"]
 
 
@@ -28,7 +30,7 @@ def update_ema(average: nn.Module, model: nn.Module, decay: float, buffers: Buff
 
 
 def _pairs(average: Iterable[Tensor], model: Iterable[Tensor]) -> list[tuple[Tensor, Tensor]]:
-    return list(zip(average, model, strict=True))
+    return [(own_shard(ours), own_shard(theirs)) for ours, theirs in zip(average, model, strict=True)]
 
 
 def _columns(pairs: list[tuple[Tensor, Tensor]]) -> tuple[list[Tensor], list[Tensor]]:
