@@ -5,7 +5,8 @@ import logging
 import os
 import secrets
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from fer_ssl.errors import ConfigError
 from fer_ssl.files import whole
 
+log = logging.getLogger(__name__)
 Row = dict[str, float | int | str]
 
 
@@ -62,7 +64,7 @@ class HistoryLogger(Logger):
     def save(self) -> None:
         """Rewrite the file whole, so that a kill never leaves half a row."""
         columns = list(dict.fromkeys(name for row in self.rows.values() for name in row))
-        with whole(self.path) as partial, partial.open("w", newline="") as file:
+        with whole(self.path) as place, place.open("w", newline="") as file:
             writer = csv.DictWriter(file, columns or ["step"])
             writer.writeheader()
             writer.writerows(self.rows[step] for step in sorted(self.rows))
@@ -73,6 +75,36 @@ class HistoryLogger(Logger):
         rows = [row for step, row in self.rows.items() if step > start]
         values = {name: [float(row[name]) for row in rows if name in row] for name in columns}
         return {name.split("/")[1]: sum(seen) / len(seen) if seen else None for name, seen in values.items()}
+
+
+class TolerantWandb(WandbLogger):
+    """A W&B logger whose end costs a run nothing: it warns once, and `history.csv` goes on alone."""
+
+    lost = False
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        self._tell(partial(super().log_metrics, metrics, step))
+
+    @rank_zero_only
+    def finish(self, exit_code: int) -> None:
+        """End the W&B run."""
+        self._tell(partial(self.experiment.finish, exit_code=exit_code))
+
+    def _tell(self, message: Callable[[], None]) -> None:
+        from wandb import Error
+
+        if self.lost:
+            return
+        try:
+            message()
+        except (OSError, Error) as error:
+            self.lost = True
+            log.warning(
+                "the process of W&B died (%s): it is told nothing more, history.csv has everything; "
+                "what it had written can be uploaded with `wandb sync`",
+                error,
+            )
 
 
 def tensorboard(run_dir: str) -> Logger:
@@ -101,7 +133,7 @@ def wandb(
     os.environ["WANDB_SILENT"] = "true"
     import wandb as weights_and_biases
 
-    logger = WandbLogger(
+    logger = TolerantWandb(
         project=project,
         name=name,
         save_dir=run_dir,
@@ -136,5 +168,5 @@ def close_loggers(loggers: list[Logger], status: str) -> None:
     """End every logger's run, so that the next run in this process starts its own."""
     for logger in loggers:
         logger.finalize(status)
-        if isinstance(logger, WandbLogger):
-            logger.experiment.finish(exit_code=0 if status == "success" else 1)
+        if isinstance(logger, TolerantWandb):
+            logger.finish(exit_code=0 if status == "success" else 1)

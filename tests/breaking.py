@@ -31,7 +31,7 @@ def _at_step_three(rank: str, fault: Callable[[], None]) -> None:
     step = SemiSupervised.training_step
 
     def broken(self: SemiSupervised, batch: Batch, batch_idx: int) -> Tensor:
-        if batch.position == 3 and os.environ[RANK] == rank:
+        if batch.position == 3 and os.environ.get(RANK, "0") == rank:
             fault()
         return step(self, batch, batch_idx)
 
@@ -53,6 +53,15 @@ def rank_one_dies() -> None:
 def rank_one_dies_and_zero_sleeps() -> None:
     rank_one_dies()
     _at_step_three("0", lambda: time.sleep(300))
+
+
+def wandb_dies() -> None:
+    def kill() -> None:
+        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+        (core,) = (child for child in children if Path(f"/proc/{child}/comm").read_text().startswith("wandb-core"))
+        os.kill(int(core), signal.SIGKILL)
+
+    _at_step_three("0", kill)
 
 
 def rank_one_diverges() -> None:

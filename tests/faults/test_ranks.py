@@ -7,6 +7,7 @@ from pathlib import Path
 import breaking
 import pytest
 import torch
+from comparing import differences, metrics, state
 from faulting import Started, start_ranks
 
 from fer_ssl.checkpoints import read_checkpoint
@@ -78,3 +79,17 @@ def test_a_run_goes_on_with_another_number_of_ranks(
     for name in (name for name in whole if not name.startswith("tally")):
         torch.testing.assert_close(changed[name], whole[name], rtol=1e-3, atol=1e-4, msg=name)
     found(f"resumed on {after} ranks after {before}", 1, "0", "the one-rank run's weights, to rounding")
+
+
+@pytest.mark.slow
+def test_two_ranks_resumed_are_two_unbroken(tmp_path: Path, found: Callable[..., None]) -> None:
+    # dropout, which each rank draws by a generator of its own
+    network = ("backbone=timm", "backbone.name=test_resnet", "backbone.drop_rate=0.5", "image_size=32")
+    options = (*OPTIONS, *network, "optim=sgd", "schedule=constant")
+    for name, stops in (("whole", (8,)), ("resumed", (4, 8))):
+        for steps in stops:
+            ranks = start_ranks(tmp_path / name, *options, f"trainer.max_steps={steps}")
+            assert [rank.wait() for rank in ranks] == [0, 0], ranks[0].text
+    assert differences(*(state(tmp_path / name) for name in ("whole", "resumed"))) == []
+    assert metrics(tmp_path / "whole") == metrics(tmp_path / "resumed")
+    found("two ranks stopped and resumed", 1, "0", "the unbroken run's weights, generators and scores, bit for bit")

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
 
+import breaking
 import pytest
 from comparing import assert_same_run
 from faulting import start
@@ -119,6 +120,17 @@ def test_a_wandb_server_that_does_not_serve_is_told(
     assert "set logger.wandb.mode=offline and upload later" in run.text
     assert "a" * 40 not in run.text
     found(f"W&B server {name}, logger.wandb.timeout=5", 1, "0", f"refused before training, after {seconds:.0f} s")
+
+
+@pytest.mark.slow
+def test_a_run_outlives_wandb(whole: Path, tmp_path: Path, found: Callable[..., None]) -> None:
+    options = ("logger=[csv,wandb]", "logger.wandb.mode=offline")
+    run = start(tmp_path / "run", *OPTIONS, *options, fault=breaking.wandb_dies)
+    assert run.wait() == 0, run.text
+    assert run.text.count("the process of W&B died") == 1
+    assert "Traceback" not in run.text
+    assert_same_run(whole, tmp_path / "run")
+    found("the process of W&B killed", 1, "0", "a warning; the run goes on without it, history.csv is whole")
 
 
 def test_a_resumed_run_continues_its_wandb_run(tmp_path: Path) -> None:
