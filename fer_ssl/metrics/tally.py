@@ -35,16 +35,18 @@ class Tally(nn.Module):
     @torch.no_grad()
     def add(self, losses: Tensor, step: Step, truth: Tensor | None) -> None:
         """Add one step: `losses` float [1 + terms] (total first) and `truth` int64 [U]."""
-        self.losses += dist.all_reduce_sum(losses.double()) / dist.world_size()
+        pseudo = torch.zeros_like(self.pseudo)
+        if step.gate is not None and step.pseudo_labels is not None and truth is not None:
+            keep = step.gate.keep.double()
+            known = (truth != UNKNOWN).double()
+            right = (truth == step.pseudo_labels).double()
+            rows = torch.stack([torch.ones_like(keep), keep, known, right, known * keep, right * keep])
+            pseudo.index_add_(1, step.pseudo_labels, rows)
+            self.tau.copy_(step.gate.tau)
+        sums = dist.all_reduce_sum(torch.cat([losses.double(), pseudo.flatten()]))  # one collective for all
+        self.losses += sums[: len(losses)] / dist.world_size()
+        self.pseudo += sums[len(losses) :].view_as(pseudo)
         self.steps += 1
-        if step.gate is None or step.pseudo_labels is None or truth is None:
-            return
-        keep = step.gate.keep.double()
-        known = (truth != UNKNOWN).double()
-        right = (truth == step.pseudo_labels).double()
-        rows = torch.stack([torch.ones_like(keep), keep, known, right, known * keep, right * keep])
-        self.pseudo += dist.all_reduce_sum(torch.zeros_like(self.pseudo).index_add_(1, step.pseudo_labels, rows))
-        self.tau.copy_(step.gate.tau)
 
     def check_finite(self) -> None:
         """Raise DivergedError, on all ranks, naming the loss terms that are no longer finite on any of them."""
