@@ -31,10 +31,17 @@ FACES = {name: [f"+experiment={name}"] for name in (*SCRATCH, "best")} | {
     # the plain linear head: the normalised one never passes its threshold from scratch with this optimizer
     "adacm": ["+experiment=adacm", "head=linear", "head.projection=null"],
     "fully_supervised": ["+experiment=fully_supervised", "batch.labeled=128"],
+    # as USB runs them, whose figures are to be understood: the student labels, in training mode; batches as they come
+    "fixmatch_student": [
+        "+experiment=fixmatch", "teacher=student_train", "teacher.views=[weak]", "name=fixmatch_student",
+    ],
+    "fully_supervised_natural": [
+        "+experiment=fully_supervised", "batch.labeled=128", "sampler=natural", "name=fully_supervised_natural",
+    ],
     # the contrast's constants that won on validation faces; those of the experiment are its ancestor's
     "dtm_infonce_contrast": ["+experiment=dtm_infonce", *CONTRAST, "name=dtm_infonce_contrast"],
     "dtm_infonce_lfw": ["+experiment=dtm_infonce", "unlabeled=shards"],
-}
+}  # fmt: skip
 PRETRAINED = {
     f"{name}_pretrained": [*FACES[name], f"name={name}_pretrained"] for name in ("supervised", "soft_teacher")
 } | {"best_pretrained": ["+experiment=best_pretrained"]}
@@ -74,7 +81,7 @@ def on_faces(args: argparse.Namespace, protocol: str, labels: Callable[[int, int
         experiment, *parts = methods[method]
         lfw = [f"unlabeled.root={args.data / 'lfw112'}"] if method.endswith("_lfw") else []
         init = [f"backbone.init={args.init}"] if method in PRETRAINED else []
-        whole = method == "fully_supervised"
+        whole = method.startswith("fully_supervised")
         budgets = [f"data.labels_per_class={'null' if whole else budget}", f"data.split_seed={seed}"]
         place = [f"data.root={args.data / 'fer2013'}", *labels(budget, seed), *budgets, f"seed={seed}"]
         yield f"{method}_{budget}_seed{seed}", [experiment, f"+protocol={protocol}", *parts, *init, *lfw, *place]
