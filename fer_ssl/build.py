@@ -11,6 +11,7 @@ from lightning import Callback, Trainer
 from omegaconf import DictConfig, OmegaConf
 
 from fer_ssl.callbacks.checkpoint import DirectIO
+from fer_ssl.callbacks.cores import OwnCores
 from fer_ssl.callbacks.cuda_graphs import StepMarks
 from fer_ssl.compiling import GRAPH_MODES
 from fer_ssl.data.admission import Admission
@@ -169,9 +170,9 @@ def precision(asked: str, accelerator: str) -> str:
 
 
 def build_callbacks(cfg: DictConfig) -> list[Callback]:
-    """Return the callbacks of the configuration, and what compiled networks need beside them."""
+    """Return the callbacks of the configuration, and what processes on cores and compiled networks need beside them."""
     marks = [StepMarks()] if cfg.compile in GRAPH_MODES else []
-    return [*(make(callback) for callback in cfg.callback.values()), *marks]
+    return [*(make(callback) for callback in cfg.callback.values()), OwnCores(), *marks]
 
 
 def build_trainer(cfg: DictConfig, run_dir: Path) -> Trainer:
