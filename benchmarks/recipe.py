@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from writing import write_between_marks
+
 from fer_ssl.reports.run import Run
 
 SOFT = ["+experiment=soft_teacher", "threshold.alignment=none"]
@@ -34,7 +36,6 @@ TRIED_FROM_FEATURES = {
     ),
 }
 SEED = 10  # of labels and runs; the table of scores has 0 to 2
-BEGIN, END = "<!-- written by benchmarks/results.py -->", "<!-- end -->"
 
 
 def trials(fold: Path, init: Path | None) -> Iterator[tuple[str, list[str]]]:
@@ -48,9 +49,7 @@ def trials(fold: Path, init: Path | None) -> Iterator[tuple[str, list[str]]]:
 
 def write_recipe(records: Path, page: Path) -> None:
     """Put the table of the trials recorded in `records` between the marks of `page`."""
-    head, rest = page.read_text(encoding="utf-8").split(BEGIN)
-    lines = [BEGIN, "", *table(records), "", END]
-    page.write_text(head + "\n".join(lines) + rest.split(END)[1], encoding="utf-8")
+    write_between_marks(page, table(records))
 
 
 def table(records: Path) -> Iterator[str]:

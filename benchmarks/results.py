@@ -23,6 +23,7 @@ import yaml
 from fold import make_fold
 from heads import write_heads
 from recipe import trials, write_recipe
+from summary import write_summary
 
 SYNTHETIC = {name: [f"+experiment={name}"] for name in ("supervised", "fixmatch", "dtm_infonce")}
 SCRATCH = ("supervised", "fixmatch", "flexmatch", "freematch", "softmatch", "adamatch", "dtm_infonce", "soft_teacher")
@@ -45,7 +46,7 @@ FACES = {name: [f"+experiment={name}"] for name in (*SCRATCH, "best")} | {
 PRETRAINED = {
     f"{name}_pretrained": [*FACES[name], f"name={name}_pretrained"] for name in ("supervised", "soft_teacher")
 } | {"best_pretrained": ["+experiment=best_pretrained"]}
-TABLE, RECIPE = Path("docs/results.md"), Path("docs/recipe.md")
+TABLE, RECIPE, README = Path("docs/results.md"), Path("docs/recipe.md"), Path("README.md")
 EXPERIMENTS = Path("conf/experiment")
 RECORDS = Path("docs/runs")  # configuration, metrics and history of every finished run: what the table is made of
 PLACES = ("run_dir", "root", "split_file", "init")  # keys of a configuration that hold paths of the machine it ran on
@@ -138,11 +139,12 @@ def place(key: str, value: str) -> str:
 
 
 def write_table() -> None:
-    """Write docs/results.md, the heads of the experiments and the table of docs/recipe.md from the recorded runs."""
+    """Write docs/results.md, heads of experiments and tables of README and docs/recipe.md from the recorded runs."""
     records = [str(RECORDS / suite) for suite in TESTED if (RECORDS / suite).exists()]
     subprocess.run([sys.executable, "-m", "fer_ssl.report", *records, "--table", str(TABLE)], check=True)
     write_heads(RECORDS / "p1", EXPERIMENTS, {name: parts for name, (_, *parts) in FACES.items()})
     write_recipe(RECORDS / "recipe", RECIPE)
+    write_summary(RECORDS / "p1", README)
 
 
 def main() -> None:

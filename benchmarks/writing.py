@@ -1,12 +1,14 @@
-"""Measurements as text: lines of a table, the page docs/benchmarks.md."""
+"""Measurements as text: lines of a table, the page docs/benchmarks.md, tables within other pages."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 HEAD = (
     "| measured | against | unit | ours | reference | ratio | goal |",
     "| --- | --- | --- | --- | --- | --- | --- |",
 )
+BEGIN, END = "<!-- written by benchmarks/results.py -->", "<!-- end -->"
 PREFACE = """# Benchmarks
 
 Written by `make bench`. A ratio is the median over pairs timed in turns in one process, after warm-up, ours over the
@@ -48,3 +50,10 @@ def section(name: str, entry: Mapping[str, Any]) -> str:
 def markdown(found: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the page."""
     return "\n".join([PREFACE, *(section(name, entry) for name, entry in found.items())])
+
+
+def write_between_marks(page: Path, lines: Iterable[str]) -> None:
+    """Replace what is between the marks of a `page`."""
+    head, rest = page.read_text(encoding="utf-8").split(BEGIN)
+    written = "\n".join([BEGIN, "", *lines, "", END])
+    page.write_text(head + written + rest.split(END)[1], encoding="utf-8")

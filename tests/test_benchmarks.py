@@ -18,6 +18,7 @@ from measuring import Options, Pairs, Skipped, in_turns
 from recipe import trials, write_recipe
 from results import FACES
 from running import composed
+from summary import write_summary
 from writing import markdown, row
 
 from fer_ssl.check import check
@@ -140,6 +141,19 @@ def test_the_recipe_shows_its_records(tmp_path: Path) -> None:
     write_recipe(ROOT / "docs" / "runs" / "recipe", page)
     assert page.read_text() == (ROOT / "docs" / "recipe.md").read_text(), "run python benchmarks/results.py table"
     assert "| scratch | labels alone | 32.16 |" in page.read_text()
+
+
+def test_the_readme_shows_the_records(tmp_path: Path) -> None:
+    page = tmp_path / "README.md"
+    page.write_text((ROOT / "README.md").read_text())
+    write_summary(ROOT / "docs" / "runs" / "p1", page)
+    assert page.read_text() == (ROOT / "README.md").read_text(), "run python benchmarks/results.py table"
+    scores = [
+        100 * json.loads(file.read_text())["test"]["macro_f1"]
+        for file in sorted((ROOT / "docs" / "runs" / "p1").glob("best_100_seed?/metrics.json"))
+    ]
+    row = next(line for line in page.read_text().splitlines() if line.startswith("| our recipe, `best` |"))
+    assert row.split(" | ")[2].startswith(f"{sum(scores) / 3:.2f} ± ")
 
 
 def test_every_trial_of_the_recipe_composes(tmp_path: Path) -> None:
