@@ -9,6 +9,17 @@ from fer_ssl.reports.run import Run
 
 SOFT = ["+experiment=soft_teacher", "threshold.alignment=none"]
 CONTRAST = ["loss=[supervised,pseudo_label,infonce_all]"]
+RISING = "++loss.pseudo_label.weight={_target_: fer_ssl.method.ramp.Ramp, peak: 1.0, start: 0.0, end: 0.4, steps: 1000}"
+MOVED = [
+    "view.strong.ops=8",
+    "+view.strong.operations=[scale,translate_x,translate_y,rotate,brightness,contrast,sharpness,shear_x]",
+    "+view.strong.translate=0.12",
+    "+view.strong.rotate=15.0",
+    "+view.strong.scale=0.35",
+    "+view.strong.shear=0.15",
+    "+view.strong.enhance=0.6",
+    "view.strong.cutout=0.35",
+]
 # by record: what was tried, and its overrides; first from scratch, then from features
 TRIED = {
     "supervised": ("labels alone", ["+experiment=supervised"]),
@@ -24,6 +35,29 @@ TRIED = {
     "soft_contrast": ("soft pseudo-labels, not aligned; InfoNCE x 0.5", [*SOFT, *CONTRAST]),
     "best": ("labels taught for the pool's frequencies; InfoNCE x 1: `best`", ["+experiment=best"]),
     "best_contrast_2": ("the same with InfoNCE x 2", ["+experiment=best", "loss.infonce.weight=2"]),
+    "best_temperature_01": ("temperature 0.1 of InfoNCE", ["+experiment=best", "loss.infonce.temperature=0.1"]),
+    "best_queue": (
+        "InfoNCE against the teacher, 4,096 negatives in a queue",
+        ["+experiment=best", "loss.infonce.against=teacher", "loss.infonce.queue=4096"],
+    ),
+    "best_softmatch": (
+        "pseudo-labels weighed as SoftMatch does",
+        ["+experiment=best", "threshold=softmatch", "threshold.alignment=none"],
+    ),
+    "best_rising": ("pseudo-labels rising in weight over 400 steps", ["+experiment=best", RISING]),
+    "best_strong_labels": ("labels taught on strong views", ["+experiment=best", "view.labeled=${view.strong}"]),
+    "best_moved": ("strong views that move, scale and turn, as in pre-training", ["+experiment=best", *MOVED]),
+    "dtm_quantile": (
+        "`dtm_quantile` that keeps 70 % of each class; InfoNCE x 1 on the others",
+        [
+            "+experiment=dtm_quantile",
+            "threshold.share=0.7",
+            "teacher.views=[weak]",
+            "loss.infonce.weight=1.0",
+            "loss.infonce.temperature=0.2",
+            "loss.infonce.against=student",
+        ],
+    ),
 }
 TRIED_FROM_FEATURES = {
     "features_uniform": ("soft pseudo-labels, aligned to uniform", ["+experiment=soft_teacher"]),
