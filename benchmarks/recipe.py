@@ -35,18 +35,27 @@ TRIED = {
     "soft_contrast": ("soft pseudo-labels, not aligned; InfoNCE x 0.5", [*SOFT, *CONTRAST]),
     "best": ("labels taught for the pool's frequencies; InfoNCE x 1: `best`", ["+experiment=best"]),
     "best_contrast_2": ("the same with InfoNCE x 2", ["+experiment=best", "loss.infonce.weight=2"]),
-    "best_temperature_01": ("temperature 0.1 of InfoNCE", ["+experiment=best", "loss.infonce.temperature=0.1"]),
+    "best_temperature_01": (
+        "`best` with a temperature of 0.1 in InfoNCE",
+        ["+experiment=best", "loss.infonce.temperature=0.1"],
+    ),
     "best_queue": (
-        "InfoNCE against the teacher, 4,096 negatives in a queue",
+        "`best` with InfoNCE against the teacher, 4,096 negatives in a queue",
         ["+experiment=best", "loss.infonce.against=teacher", "loss.infonce.queue=4096"],
     ),
     "best_softmatch": (
-        "pseudo-labels weighed as SoftMatch does",
+        "`best` with pseudo-labels weighed as SoftMatch does",
         ["+experiment=best", "threshold=softmatch", "threshold.alignment=none"],
     ),
-    "best_rising": ("pseudo-labels rising in weight over 400 steps", ["+experiment=best", RISING]),
-    "best_strong_labels": ("labels taught on strong views", ["+experiment=best", "view.labeled=${view.strong}"]),
-    "best_moved": ("strong views that move, scale and turn, as in pre-training", ["+experiment=best", *MOVED]),
+    "best_rising": ("`best` with pseudo-labels rising in weight over 400 steps", ["+experiment=best", RISING]),
+    "best_strong_labels": (
+        "`best` with labels taught on strong views",
+        ["+experiment=best", "view.labeled=${view.strong}"],
+    ),
+    "best_moved": (
+        "`best` with strong views that move, scale and turn, as in pre-training",
+        ["+experiment=best", *MOVED],
+    ),
     "dtm_quantile": (
         "`dtm_quantile` that keeps 70 % of each class; InfoNCE x 1 on the others",
         [
