@@ -188,3 +188,6 @@ def _none_left(running: Mapping[int, Attempt]) -> Iterator[None]:
     finally:
         for attempt in running.values():
             attempt.kill()
+        for attempt in running.values():
+            with suppress(subprocess.TimeoutExpired):
+                attempt.process.wait(timeout=10)
