@@ -93,16 +93,18 @@ class TolerantWandb(WandbLogger):
 
     def _tell(self, message: Callable[[], None]) -> None:
         from wandb import Error
+        from wandb.sdk.mailbox import HandleAbandonedError, MailboxClosedError
 
         if self.lost:
             return
         try:
             message()
-        except (OSError, Error) as error:
+        except (ConnectionError, Error, HandleAbandonedError, MailboxClosedError) as error:
             self.lost = True
             log.warning(
-                "the process of W&B died (%s): it is told nothing more, history.csv has everything; "
-                "what it had written can be uploaded with `wandb sync`",
+                "W&B failed (%s: %s) and is told nothing more; history.csv has everything, "
+                "and what W&B had written can be uploaded with `wandb sync`",
+                type(error).__name__,
                 error,
             )
 
