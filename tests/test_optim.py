@@ -65,5 +65,16 @@ def test_the_fused_step_is_the_plain_one(choice: str) -> None:
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-def test_gradients_of_a_fused_optimizer_can_be_clipped(precision: str, tmp_path: Path) -> None:
-    trained(tmp_path, "trainer.gradient_clip_val=0.5", f"trainer.precision={precision}", "trainer.max_steps=1")
+def test_gradients_of_a_fused_optimizer_are_clipped(precision: str, tmp_path: Path) -> None:
+    rate, clip = 0.1, 0.01
+    options = ("optim=sgd", "optim.weight_decay=0", "schedule=constant", "trainer.max_steps=1")
+    options = (*options, f"trainer.gradient_clip_val={clip}", f"trainer.precision={precision}")
+    still, moved = (weights_after(tmp_path / f"{lr}", *options, f"optim.lr={lr}") for lr in (0.0, rate))
+    nesterov = 1.9  # its first step is 1 + momentum of the gradient
+    assert torch.linalg.vector_norm(moved - still) == pytest.approx(nesterov * rate * clip, rel=0.01)
+
+
+def weights_after(run_dir: Path, *overrides: str) -> torch.Tensor:
+    trained(run_dir, *overrides)
+    state = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    return torch.cat([value.flatten() for name, value in state.items() if name.startswith("model.")])
