@@ -17,8 +17,7 @@ def write_heads(records: Path, folder: Path, parts: Mapping[str, Sequence[str]])
 
     `parts` are the overrides that a method's runs had beside its experiment and the protocol, by its name.
     """
-    runs, _ = drop_repeats(find_runs([records])[0])
-    shown = [run for run in runs if run.setting("data.labels_per_class") in (BUDGET, None) and _at_home(run)]
+    shown = [run for run in runs_at_home(records) if run.setting("data.labels_per_class") in (BUDGET, None)]
     groups = {group[0].name: group for group in experiments(shown)}
     for path in sorted(folder.glob("*.yaml")):
         group = groups.get(path.stem, [])
@@ -26,8 +25,10 @@ def write_heads(records: Path, folder: Path, parts: Mapping[str, Sequence[str]])
         path.write_text(with_line(text, sentence(group, parts.get(path.stem, ())) if group else None), encoding="utf-8")
 
 
-def _at_home(run: Run) -> bool:
-    return pool_name(run) in ("same", "none")
+def runs_at_home(records: Path) -> list[Run]:
+    """Return the runs in `records` whose pool is of the labels' own data, none of them twice."""
+    runs, _ = drop_repeats(find_runs([records])[0])
+    return [run for run in runs if pool_name(run) in ("same", "none")]
 
 
 def sentence(group: Sequence[Run], parts: Sequence[str]) -> str:

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
+from heads import runs_at_home
 from writing import write_between_marks
 
-from fer_ssl.reports.grouping import drop_repeats, experiments, find_runs, pool_name
+from fer_ssl.reports.grouping import experiments
 from fer_ssl.reports.run import Run
 
 BUDGETS = (25, 100, 250)
@@ -32,9 +33,8 @@ def write_summary(records: Path, page: Path) -> None:
 
 def table(records: Path) -> Iterator[str]:
     """Yield the lines of a table of PublicTest macro-F1 in percent, mean and sample deviation over seeds."""
-    runs, _ = drop_repeats(find_runs([records])[0])
-    at_home = [run for run in runs if pool_name(run) in ("same", "none")]
-    groups = {(group[0].name, group[0].setting("data.labels_per_class")): group for group in experiments(at_home)}
+    found = experiments(runs_at_home(records))
+    groups = {(group[0].name, group[0].setting("data.labels_per_class")): group for group in found}
     yield "| labels per class | " + " | ".join(map(str, BUDGETS)) + " |"
     yield "| --- |" + " --- |" * len(BUDGETS)
     for name, shown in METHODS.items():
