@@ -11,6 +11,15 @@ import torch
 TIMED = {"images_per_second", "data_wait", "seconds"}
 
 
+def weights(run_dir: Path) -> dict[str, torch.Tensor]:
+    """Return the tensors of a run's last checkpoint: student, teacher and the state of every part."""
+    return dict(torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"])
+
+
+def assert_same_weights(first: Path, second: Path) -> None:
+    assert differences(weights(first), weights(second)) == []
+
+
 def state(run_dir: Path) -> dict[str, Any]:
     """Return all of a run's last checkpoint but its configuration."""
     checkpoint = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pyarrow.parquet as pq
 import pytest
 import torch
+from comparing import weights
 from gloo import run_ranks
 from running import trained
 
@@ -44,10 +45,6 @@ class Runs(NamedTuple):
     one: Path
     many: Path
     states: list[dict[str, Any]]
-
-
-def weights(folder: Path) -> dict[str, Any]:
-    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
 
 
 def history(folder: Path) -> list[dict[str, float]]:

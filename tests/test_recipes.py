@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import torch
+from comparing import weights
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from PIL import Image
 from running import TINY, composed
@@ -62,10 +62,6 @@ def follow(project: Path, run_dir: Path, choice: str, *overrides: str) -> dict[s
     assert arguments[:2] == ["--config-dir", "conf"]
     search = f"hydra.searchpath=[file://{project}/conf]"
     return run(composed(search, *SIZES, f"run_dir={run_dir}", *arguments[2:], *overrides))
-
-
-def weights(run_dir: Path) -> dict[str, torch.Tensor]:
-    return torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
 
 
 def write_faces(folder: Path) -> dict[str, str]:

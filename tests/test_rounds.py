@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import torch
+from comparing import weights
 from running import TINY, composed, trained
 from torch import Tensor
 
@@ -34,11 +35,6 @@ def selection(*overrides: str) -> Any:
 
 def rows(path: Path) -> list[dict[str, Any]]:
     return pq.read_table(path).to_pylist()
-
-
-def weights(run_dir: Path) -> dict[str, Tensor]:
-    state: dict[str, Tensor] = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-    return state
 
 
 @pytest.fixture(scope="module")
