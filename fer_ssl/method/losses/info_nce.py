@@ -1,6 +1,7 @@
 """Contrast between the faces that the threshold left out."""
 
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Literal
 
 import torch
@@ -11,21 +12,22 @@ from fer_ssl.method.choices import UNLABELED_VIEWS, Source, require_choice
 from fer_ssl.method.functional import info_nce
 from fer_ssl.method.losses.base import Term, Weight, require
 from fer_ssl.method.losses.queue import Queue
-from fer_ssl.types import Output, Step
+from fer_ssl.types import Step
 
 SameIdentity = Literal["negative", "exclude", "positive"]
 NAMELESS = "set loss.infonce.same_identity=negative, or unlabeled to a pool that names people"
 
 
 class InfoNCE(Term):
-    """Pull two views of an uncertain face together and push other uncertain faces away.
+    """Pull the views of an uncertain face together and push other uncertain faces away.
 
-    The first of `views` is the student's; the second is the student's too, or the teacher's without gradient when
-    `against` is `teacher`. `uncertain_only` takes faces whose keep is 0, else all. `drop_agreeing` spares negatives
-    with the same pseudo-label, which are likely of the same class. Other faces of the same person are negatives like
-    all, or left out, or positives, as `same_identity` says. A `queue` keeps that many embeddings of the teacher as
-    further negatives (MoCo); `width`, of an embedding, is passed by the program. Raises ConfigError for an unknown
-    choice and for a queue that has no teacher or would hold positives.
+    `views` are the student's, every two of them a pair, and the term is the mean over pairs; when `against` is
+    `teacher` they are two, the second the teacher's without gradient. `uncertain_only` takes faces whose keep is 0,
+    else all. `drop_agreeing` spares negatives with the same pseudo-label, which are likely of the same class. Other
+    faces of the same person are negatives like all, or left out, or positives, as `same_identity` says. A `queue` keeps
+    that many embeddings of the teacher as further negatives (MoCo); `width`, of an embedding, is passed by the program.
+    Raises ConfigError for an unknown choice, for views that make no pair, and for a queue that has no teacher or would
+    hold positives. Source of the mean over pairs: full-graph contrastive multiview coding (Tian et al., ECCV 2020).
     """
 
     uses_logits = False
@@ -46,7 +48,7 @@ class InfoNCE(Term):
         super().__init__(weight)
         require_choice("loss.infonce.against", against, ("student", "teacher"))
         require_choice("loss.infonce.same_identity", same_identity, ("negative", "exclude", "positive"))
-        self.first, self.second = _two(views, against)
+        self.views = _different(views, against)
         self.temperature = temperature
         self.against = against
         self.uncertain_only = uncertain_only
@@ -54,23 +56,25 @@ class InfoNCE(Term):
         self.same_identity = same_identity
         self.queue = _queue(queue, width, against, same_identity, drop_agreeing + (same_identity == "exclude"))
         self.uses_pseudo_labels = uncertain_only or drop_agreeing
-        self.student_views = frozenset({self.first} if against == "teacher" else {self.first, self.second})
-        self.teacher_views = frozenset({self.second} if against == "teacher" else {})
+        self.student_views = frozenset(self.views[:1] if against == "teacher" else self.views)
+        self.teacher_views = frozenset(self.views[1:] if against == "teacher" else ())
 
     def forward(self, step: Step) -> Tensor:
-        """Return the mean over both views of the faces that take part; 0 when fewer than two do."""
-        view_a = step.student[self.first].embeddings
-        view_b = self._other(step).embeddings
-        mask, groups = self._mask(step, view_a), self._groups(step)
+        """Return the mean over all views of the faces that take part; 0 when fewer than two do."""
+        pairs = self._pairs(step)
+        mask, groups = self._mask(step, pairs[0][0]), self._groups(step)
         people = self._identities(step) if self.same_identity == "positive" else None
         negatives = None if self.queue is None else self.queue.negatives()
-        loss = info_nce(view_a, view_b, mask, self.temperature, groups, people, negatives)
+        losses = [info_nce(*pair, mask, self.temperature, groups, people, negatives) for pair in pairs]
         if self.queue is not None:
-            self.queue.push(view_b, groups, mask)
-        return loss
+            self.queue.push(pairs[0][1], groups, mask)
+        return torch.stack(losses).mean()
 
-    def _other(self, step: Step) -> Output:
-        return (step.teacher if self.against == "teacher" else step.student)[self.second]
+    def _pairs(self, step: Step) -> list[tuple[Tensor, Tensor]]:
+        """Return the embeddings [B, D] of every two views."""
+        if self.against == "teacher":
+            return [(step.student[self.views[0]].embeddings, step.teacher[self.views[1]].embeddings)]
+        return list(combinations([step.student[view].embeddings for view in self.views], 2))
 
     def _mask(self, step: Step, rows: Tensor) -> Tensor:
         if self.uncertain_only and step.gate is not None:
@@ -103,9 +107,11 @@ def _queue(size: int, width: int | None, against: str, same_identity: str, group
     return Queue(size, width, groups)
 
 
-def _two(views: Sequence[str], against: str) -> tuple[str, str]:
+def _different(views: Sequence[str], against: str) -> tuple[str, ...]:
     for view in views:
         require_choice("loss.infonce.views", view, UNLABELED_VIEWS)
-    if len(views) != 2 or (against == "student" and views[0] == views[1]):
-        raise ConfigError("InfoNCE compares two different views; set loss.infonce.views=[strong,weak]")
-    return views[0], views[1]
+    if against == "teacher" and len(views) != 2:
+        raise ConfigError("InfoNCE compares one view with one of the teacher's; set loss.infonce.views=[strong,weak]")
+    if len(views) < 2 or (against == "student" and len(set(views)) < len(views)):
+        raise ConfigError("InfoNCE compares different views; set loss.infonce.views=[strong,weak]")
+    return tuple(views)

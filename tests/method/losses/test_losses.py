@@ -97,6 +97,15 @@ def test_info_nce_contrasts_uncertain_faces_and_reaches_both_views(step: Step) -
         assert torch.equal(moved, step.gate.keep == 0)
 
 
+def test_info_nce_of_three_views_is_the_mean_over_pairs(step: Step) -> None:
+    pairs = [("strong", "weak"), ("strong", "weak2"), ("weak", "weak2")]
+    term = InfoNCE(views=["strong", "weak", "weak2"])
+    assert term.student_views == {"strong", "weak", "weak2"}
+    torch.testing.assert_close(term(step), torch.stack([InfoNCE(views=pair)(step) for pair in pairs]).mean())
+    loss = term(step)
+    assert all(gradient(loss, step.student[view]).abs().sum() > 0 for view in term.student_views)
+
+
 def test_info_nce_takes_all_faces_when_asked_or_without_gate(step: Step) -> None:
     everyone = InfoNCE(uncertain_only=False)(step)
     assert torch.equal(everyone, InfoNCE()(replace(step, gate=None)))
@@ -200,10 +209,15 @@ def test_a_queue_needs_a_teacher_and_holds_no_positives(options: dict[str, str])
         InfoNCE(queue=8, width=4, **options)
 
 
-@pytest.mark.parametrize("views", [("strong",), ("weak", "weak"), ("labeled", "weak")])
+@pytest.mark.parametrize("views", [("strong",), ("weak", "weak"), ("labeled", "weak"), ("strong", "weak", "strong")])
 def test_info_nce_needs_two_unlabeled_views(views: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError, match=r"loss\.infonce\.views"):
         InfoNCE(views=views)
+
+
+def test_a_third_view_has_no_place_beside_the_teacher() -> None:
+    with pytest.raises(ConfigError, match=r"one of the teacher's; set loss\.infonce\.views"):
+        InfoNCE(views=["strong", "strong2", "weak"], against="teacher")
 
 
 @pytest.mark.parametrize("term", [Supervised(), PseudoLabel(), InfoNCE(), InfoNCE(views=["weak", "weak2"])])
