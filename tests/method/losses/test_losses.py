@@ -63,13 +63,18 @@ def test_pseudo_label_mse_compares_probabilities(step: Step) -> None:
     torch.testing.assert_close(PseudoLabel(kind="mse")(step), (step.gate.keep * squares).mean())
 
 
-def test_pseudo_label_teaches_the_view_it_is_given(step: Step) -> None:
-    term = PseudoLabel(view="weak2", kind="mse")
-    squares = (step.student["weak2"].logits.softmax(1) - step.targets).square().mean(1)
-    assert term.student_views == {"weak2"}
-    torch.testing.assert_close(term(step), (step.gate.keep * squares).mean())
-    with pytest.raises(ConfigError, match=r"loss\.pseudo_label\.view=labeled"):
-        PseudoLabel(view="labeled")
+@pytest.mark.parametrize("views", [["weak2"], ["strong", "weak2"]])
+def test_pseudo_label_teaches_the_views_it_is_given(views: list[str], step: Step) -> None:
+    term = PseudoLabel(views=views, kind="mse")
+    squares = [(step.student[view].logits.softmax(1) - step.targets).square().mean(1) for view in views]
+    assert term.student_views == set(views)
+    torch.testing.assert_close(term(step), (step.gate.keep * torch.stack(squares)).mean())
+
+
+@pytest.mark.parametrize(("views", "named"), [(["labeled"], r"views=labeled"), ([], r"no view .*views=\[strong\]")])
+def test_pseudo_label_needs_views_of_unlabeled_faces(views: list[str], named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        PseudoLabel(views=views)
 
 
 def test_pseudo_label_demands_a_margin_of_rarely_predicted_classes(step: Step) -> None:
