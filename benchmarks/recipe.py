@@ -78,16 +78,17 @@ TRIED_FROM_FEATURES = {
         ["+experiment=best_pretrained", "loss.supervised.smoothing=0.1", "optim.lr=0.02"],
     ),
 }
-SEED = 10  # of labels and runs; the table of scores has 0 to 2
+SEEDS = [10]  # of labels and runs, by default; the table of scores has 0 to 2
 
 
-def trials(fold: Path, init: Path | None) -> Iterator[tuple[str, list[str]]]:
+def trials(fold: Path, init: Path | None, seeds: list[int]) -> Iterator[tuple[str, list[str]]]:
     """Yield name and overrides of every trial on the faces of `fold`, those from features where `init` holds some."""
-    draw = [f"data.root={fold}", "data.labels_per_class=100", f"data.split_seed={SEED}", f"seed={SEED}"]
-    for name, (_, (experiment, *parts)) in TRIED.items():
-        yield name, [experiment, "+protocol=p1", *parts, *draw]
-    for name, (_, (experiment, *parts)) in TRIED_FROM_FEATURES.items() if init else ():
-        yield name, [experiment, "+protocol=p1", *parts, f"backbone.init={init}", *draw]
+    for seed in seeds:
+        draw = [f"data.root={fold}", "data.labels_per_class=100", f"data.split_seed={seed}", f"seed={seed}"]
+        for name, (_, (experiment, *parts)) in TRIED.items():
+            yield f"{name}_seed{seed}", [experiment, "+protocol=p1", *parts, *draw]
+        for name, (_, (experiment, *parts)) in TRIED_FROM_FEATURES.items() if init else ():
+            yield f"{name}_seed{seed}", [experiment, "+protocol=p1", *parts, f"backbone.init={init}", *draw]
 
 
 def write_recipe(records: Path, page: Path) -> None:
@@ -96,17 +97,24 @@ def write_recipe(records: Path, page: Path) -> None:
 
 
 def table(records: Path) -> Iterator[str]:
-    """Yield the lines of a table: what was tried, scores in percent, pseudo-labels that were right, cost, commit."""
-    yield "| from | tried | macro-F1 | accuracy | pseudo-labels right | minutes | commit |"
-    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    """Yield the lines of a table: what was tried, scores in percent, pseudo-labels that were right, cost, commits."""
+    yield "| from | tried | seeds | macro-F1 | accuracy | pseudo-labels right | minutes | commit |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
     for start, tried in (("scratch", TRIED), ("features", TRIED_FROM_FEATURES)):
         for name, (what, _) in tried.items():
-            if (records / name / "metrics.json").exists():
-                yield _row(start, what, Run(records / name))
+            runs = [Run(folder) for folder in sorted(records.glob(f"{name}_seed*"))]
+            if runs:
+                yield _row(start, what, runs)
 
 
-def _row(start: str, what: str, run: Run) -> str:
-    scores = [f"{100 * run.score(f'test.{name}'):.2f}" for name in ("macro_f1", "accuracy")]
-    right = run.score("pseudo.accuracy_all")
-    facts = ["-" if right is None else f"{100 * right:.1f}", f"{run.score('train.seconds') / 60:.1f}"]
-    return f"| {' | '.join([start, what, *scores, *facts, run.score('environment.commit')])} |"
+def _row(start: str, what: str, runs: list[Run]) -> str:
+    seeds = ", ".join(str(run.setting("seed")) for run in runs)
+    scores = [_each(runs, name, 100, 2) for name in ("test.macro_f1", "test.accuracy")]
+    facts = [_each(runs, "pseudo.accuracy_all", 100, 1), _each(runs, "train.seconds", 1 / 60, 1)]
+    commits = ", ".join(sorted({run.score("environment.commit") for run in runs}))
+    return f"| {' | '.join([start, what, seeds, *scores, *facts, commits])} |"
+
+
+def _each(runs: list[Run], score: str, times: float, digits: int) -> str:
+    values = [run.score(score) for run in runs]
+    return ", ".join("-" if value is None else f"{times * value:.{digits}f}" for value in values)

@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 from fold import make_fold
 from heads import write_heads
-from recipe import trials, write_recipe
+from recipe import SEEDS, trials, write_recipe
 from summary import write_summary
 
 SYNTHETIC = {name: [f"+experiment={name}"] for name in ("supervised", "fixmatch", "dtm_infonce")}
@@ -91,7 +91,9 @@ def on_faces(args: argparse.Namespace, protocol: str, labels: Callable[[int, int
 def recipe(args: argparse.Namespace) -> Iterator[Job]:
     """Yield what was tried for `best`, on faces of Training alone."""
     fold = make_fold(args.data / "fer2013", Path("outputs/fold"))
-    yield from (trial for trial in trials(fold, args.init) if not args.only or trial[0] in args.only)
+    for name, overrides in trials(fold, args.init, args.seeds):
+        if not args.only or name.rpartition("_")[0] in args.only:
+            yield name, overrides
 
 
 TESTED = {"synthetic": synthetic, "p1": fer2013, "p2": fer2013, "ferplus": ferplus}
@@ -158,8 +160,9 @@ def main() -> None:
     )
     parser.add_argument("--only", nargs="+", help="methods to run, in this order")
     parser.add_argument("--budgets", nargs="+", type=int, default=[25, 100], help="labels per class")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--seeds", nargs="+", type=int, help="0 1 2 by default, and others for the recipe's trials")
     args = parser.parse_args()
+    args.seeds = args.seeds or (SEEDS if args.suite == "recipe" else [0, 1, 2])
     if args.suite != "table":
         jobs = SUITES[args.suite](args)
         threads = args.threads or max(1, (os.cpu_count() or 1) // args.workers)

@@ -158,7 +158,7 @@ def test_the_readme_shows_the_records(tmp_path: Path) -> None:
 
 def test_every_trial_of_the_recipe_composes(tmp_path: Path) -> None:
     names = []
-    for name, overrides in trials(tmp_path, tmp_path / "last.ckpt"):
+    for name, overrides in trials(tmp_path, tmp_path / "last.ckpt", [10]):
         check(composed(*overrides, f"run_dir={tmp_path}"))
         names.append(name)
-    assert {"best", "best_pretrained"} < set(names)
+    assert {"best_seed10", "best_pretrained_seed10"} < set(names)
