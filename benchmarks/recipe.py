@@ -9,17 +9,11 @@ from fer_ssl.reports.run import Run
 
 SOFT = ["+experiment=soft_teacher", "threshold.alignment=none"]
 CONTRAST = ["loss=[supervised,pseudo_label,infonce_all]"]
-RISING = "++loss.pseudo_label.weight={_target_: fer_ssl.method.ramp.Ramp, peak: 1.0, start: 0.0, end: 0.4, steps: 1000}"
-MOVED = [
-    "view.strong.ops=8",
-    "+view.strong.operations=[scale,translate_x,translate_y,rotate,brightness,contrast,sharpness,shear_x]",
-    "+view.strong.translate=0.12",
-    "+view.strong.rotate=15.0",
-    "+view.strong.scale=0.35",
-    "+view.strong.shear=0.15",
-    "+view.strong.enhance=0.6",
-    "view.strong.cutout=0.35",
-]
+ADJUSTED = [*SOFT, "loss=[supervised_pool_adjusted,pseudo_label,infonce_all]"]
+TWO_VIEWS = [*ADJUSTED, "loss.infonce.weight=1.0"]
+SHARPER = [*TWO_VIEWS, "loss.infonce.temperature=0.1"]
+RISING = "{_target_: fer_ssl.method.ramp.Ramp, peak: 1.0, start: %s, end: 0.4, steps: 1000}"
+TEACH_TWO = "loss.pseudo_label.views=[strong,strong2]"
 # by record: what was tried, and its overrides; first from scratch, then from features
 TRIED = {
     "supervised": ("labels alone", ["+experiment=supervised"]),
@@ -32,30 +26,6 @@ TRIED = {
             "loss.infonce.against=student",
         ],
     ),
-    "soft_contrast": ("soft pseudo-labels, not aligned; InfoNCE x 0.5", [*SOFT, *CONTRAST]),
-    "best": ("labels taught for the pool's frequencies; InfoNCE x 1: `best`", ["+experiment=best"]),
-    "best_contrast_2": ("the same with InfoNCE x 2", ["+experiment=best", "loss.infonce.weight=2"]),
-    "best_temperature_01": (
-        "`best` with a temperature of 0.1 in InfoNCE",
-        ["+experiment=best", "loss.infonce.temperature=0.1"],
-    ),
-    "best_queue": (
-        "`best` with InfoNCE against the teacher, 4,096 negatives in a queue",
-        ["+experiment=best", "loss.infonce.against=teacher", "loss.infonce.queue=4096"],
-    ),
-    "best_softmatch": (
-        "`best` with pseudo-labels weighed as SoftMatch does",
-        ["+experiment=best", "threshold=softmatch", "threshold.alignment=none"],
-    ),
-    "best_rising": ("`best` with pseudo-labels rising in weight over 400 steps", ["+experiment=best", RISING]),
-    "best_strong_labels": (
-        "`best` with labels taught on strong views",
-        ["+experiment=best", "view.labeled=${view.strong}"],
-    ),
-    "best_moved": (
-        "`best` with strong views that move, scale and turn, as in pre-training",
-        ["+experiment=best", *MOVED],
-    ),
     "dtm_quantile": (
         "`dtm_quantile` that keeps 70 % of each class; InfoNCE x 1 on the others",
         [
@@ -67,6 +37,50 @@ TRIED = {
             "loss.infonce.against=student",
         ],
     ),
+    "soft_contrast": ("soft pseudo-labels, not aligned; InfoNCE x 0.5", [*SOFT, *CONTRAST]),
+    "two_views": ("the same, labels taught for the pool's frequencies; InfoNCE x 1: *two views*", TWO_VIEWS),
+    "two_views_contrast_2": ("*two views*, InfoNCE x 2", [*ADJUSTED, "loss.infonce.weight=2.0"]),
+    "two_views_queue": (
+        "*two views*, InfoNCE against the teacher, 4,096 negatives in a queue",
+        [*TWO_VIEWS, "loss.infonce.against=teacher", "loss.infonce.queue=4096"],
+    ),
+    "two_views_softmatch": (
+        "*two views*, pseudo-labels weighed as SoftMatch does",
+        [*TWO_VIEWS, "threshold=softmatch", "threshold.alignment=none"],
+    ),
+    "two_views_rising": (
+        "*two views*, pseudo-labels rising in weight over 400 steps",
+        [*TWO_VIEWS, f"++loss.pseudo_label.weight={RISING % 0.0}"],
+    ),
+    "two_views_strong_labels": (
+        "*two views*, labels taught on strong views",
+        [*TWO_VIEWS, "view.labeled=${view.strong}"],
+    ),
+    "two_views_moved": (
+        "*two views*, strong views that move, scale and turn, as in pre-training",
+        [*TWO_VIEWS, "view=weak_moved"],
+    ),
+    "sharper": ("*two views*, temperature 0.1 in InfoNCE: *sharper*", SHARPER),
+    "sharper_contrast_2": ("*sharper*, InfoNCE x 2", [*SHARPER, "loss.infonce.weight=2.0"]),
+    "sharper_moved": ("*sharper*, strong views that move", [*SHARPER, "view=weak_moved"]),
+    "sharper_soft": ("*sharper*, pseudo-labels not sharpened", [*SHARPER, "target.temperature=1.0"]),
+    "sharper_weak_labels": (
+        "*sharper*, pseudo-labels x 2, taught on the weak view too",
+        [*SHARPER, "loss.pseudo_label.views=[strong,weak]", "loss.pseudo_label.weight=2.0"],
+    ),
+    "sharper_late": (
+        "*sharper*, labels and pseudo-labels rising in weight between steps 100 and 400",
+        [*SHARPER, *(f"++loss.{term}.weight={RISING % 0.1}" for term in ("supervised", "pseudo_label"))],
+    ),
+    "three_views": (
+        "*sharper*, InfoNCE x 2 between three views, pseudo-labels on two of them: *three views*",
+        [*SHARPER, "loss.infonce.weight=2.0", "loss.infonce.views=[strong,strong2,weak]", TEACH_TWO],
+    ),
+    "two_strong_views_moved": (
+        "*three views*, contrast between the two strong ones alone, which move",
+        [*SHARPER, "view=weak_moved", "loss.infonce.weight=2.0", "loss.infonce.views=[strong,strong2]", TEACH_TWO],
+    ),
+    "best": ("*three views*, strong views that move: `best`", ["+experiment=best"]),
 }
 TRIED_FROM_FEATURES = {
     "features_uniform": ("soft pseudo-labels, aligned to uniform", ["+experiment=soft_teacher"]),

@@ -148,7 +148,7 @@ def build_module(
         weight_decay=cfg.optim.weight_decay,
         epoch_steps=cfg.epoch_steps,
         seed=cfg.seed,
-        one_pass=cfg.one_pass,
+        passes=cfg.passes,
         sync_batchnorm=cfg.trainer.sync_batchnorm,
         config=plain(cfg),
     )

@@ -16,6 +16,7 @@ from fer_ssl import dist
 from fer_ssl.data.module import FaceData
 from fer_ssl.dist import random_states, set_random_state
 from fer_ssl.errors import ConfigError
+from fer_ssl.method.choices import require_choice
 from fer_ssl.method.functional import one_hot
 from fer_ssl.method.losses import Term
 from fer_ssl.method.memory import Forgetful, Memory
@@ -25,22 +26,22 @@ from fer_ssl.method.thresholds import Threshold
 from fer_ssl.metrics import ExpressionMetrics
 from fer_ssl.metrics.tally import Tally
 from fer_ssl.nn.model import FaceModel
+from fer_ssl.nn.passes import Outputs, Passes, forward_passes, forward_views
 from fer_ssl.nn.sharding import Skeleton, shard
 from fer_ssl.nn.sync_norm import synchronize_norms
 from fer_ssl.optim import build_optimizer
 from fer_ssl.types import Batch, EvalBatch, LabeledView, LabelSpace, Output, Step
 from fer_ssl.views.draw import Views, view_generator
 
-Outputs = dict[str, Output]
 ORDER = ("weak", "weak2", "labeled", "strong", "strong2", "rotated")  # of the student's views in its pass
 
 
 class SemiSupervised(LightningModule):
     """A student learns from labels and from what its teacher says of unlabeled faces.
 
-    `one_pass` runs the student once over all its views; otherwise each view is a pass with batch statistics of its
-    own, in the order weak, weak2, labeled, strong (Ada-CM's). `sync_batchnorm` takes batch statistics over all ranks;
-    otherwise each has its own, and only the running ones are averaged.
+    `passes` says which of the student's views share a pass, and batch statistics: all (`one`), the clean ones and the
+    strong ones (`two`), or none (`each`), in the order weak, weak2, labeled, strong (Ada-CM's). `sync_batchnorm` takes
+    batch statistics over all ranks; otherwise each has its own, and only the running ones are averaged.
     """
 
     def __init__(
@@ -60,10 +61,11 @@ class SemiSupervised(LightningModule):
         epoch_steps: int,
         seed: int,
         config: dict[str, Any],
-        one_pass: bool = True,
+        passes: Passes = "one",
         sync_batchnorm: bool = True,
     ) -> None:
         super().__init__()
+        require_choice("passes", passes, ("one", "two", "each"))
         # DistributedDataParallel waits for every parameter that may get a gradient
         model.freeze_unread(
             logits=any(term.uses_logits for term in terms.values()),
@@ -78,7 +80,7 @@ class SemiSupervised(LightningModule):
         self.terms = nn.ModuleDict(dict(terms))
         self.views = views
         self.optimizer, self.schedule, self.weight_decay = optimizer, schedule, weight_decay
-        self.space, self.seed, self.one_pass, self.epoch_steps = space, seed, one_pass, epoch_steps
+        self.space, self.seed, self.passes, self.epoch_steps = space, seed, passes, epoch_steps
         self.student_views = frozenset[str]().union(*(term.student_views for term in terms.values()))
         self.mixed_views = frozenset[str]().union(*(term.mixed_views for term in terms.values()))
         require_reading(mixer, [name for name, term in terms.items() if term.mixed_views])
@@ -142,9 +144,7 @@ class SemiSupervised(LightningModule):
     @record_function("student")
     def run_student(self, images: Mapping[str, Tensor]) -> Outputs:
         """Return the student's outputs with gradient, by view."""
-        if self.one_pass:
-            return forward_views(self.model, images)
-        return {name: self.model(view) for name, view in images.items()}
+        return forward_passes(self.model, images, self.passes)
 
     @record_function("pseudo-label")
     def pseudo_label(self, batch: Batch, student: Outputs, teacher: Outputs) -> Step:
@@ -245,16 +245,6 @@ class SemiSupervised(LightningModule):
 def chosen(images: Mapping[str, Tensor], names: Collection[str]) -> dict[str, Tensor]:
     """Return those `images` that `names` lists, in the order of a student's pass."""
     return {name: images[name] for name in ORDER if name in names}
-
-
-def forward_views(network: Callable[[Tensor], Output], images: Mapping[str, Tensor]) -> Outputs:
-    """Run `network` once over all views and return its output for each."""
-    if len(images) <= 1:
-        return {name: network(view) for name, view in images.items()}
-    output = network(torch.cat(list(images.values())))
-    sizes = [len(view) for view in images.values()]
-    parts = zip(output.logits.split(sizes), output.embeddings.split(sizes), strict=True)
-    return {name: Output(*part) for name, part in zip(images, parts, strict=True)}
 
 
 def as_probs(output: Output) -> Tensor:

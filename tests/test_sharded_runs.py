@@ -17,7 +17,7 @@ SHARDED = ("trainer=fsdp", "trainer.accelerator=cpu", "trainer.devices=2")
 CASES = {
     "convolutions": DTM,
     "transformer": (*DTM, "backbone=timm", "backbone.name=test_vit", "image_size=160", "trainer.gradient_clip_val=0.1"),
-    "people": ("loss=[supervised,identity]", "one_pass=false"),
+    "people": ("loss=[supervised,identity]", "passes=each"),
     "accumulated": (
         *DTM, "trainer.accumulate_grad_batches=2", "trainer.max_steps=2", "callback.checkpoint.every_n_steps=1",
     ),
