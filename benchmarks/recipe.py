@@ -81,6 +81,7 @@ TRIED = {
         [*SHARPER, "view=weak_moved", "loss.infonce.weight=2.0", "loss.infonce.views=[strong,strong2]", TEACH_TWO],
     ),
     "best": ("*three views*, strong views that move: `best`", ["+experiment=best"]),
+    "best_two_passes": ("`best`, strong views in a pass of their own", ["+experiment=best", "passes=two"]),
 }
 TRIED_FROM_FEATURES = {
     "features_uniform": ("soft pseudo-labels, aligned to uniform", ["+experiment=soft_teacher"]),
