@@ -3,8 +3,11 @@
 import functools
 import logging
 import os
+import select
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -47,11 +50,27 @@ def verb(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
         @functools.wraps(run)
         def checked() -> Any:
             told(lambda: require_launcher(sys.argv[1:]))
-            return cast(Callable[[], Any], main)()
+            with reader_may_leave():
+                return cast(Callable[[], Any], main)()
 
         return checked
 
     return decorate
+
+
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """End as other commands do when whoever reads the output has gone: `--help | head`."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        output = select.poll()
+        output.register(sys.stdout.fileno(), 0)
+        if not any(event & select.POLLERR for _, event in output.poll(0)):
+            raise  # another pipe broke
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more as it ends
+        raise SystemExit(128 + signal.SIGPIPE) from None
 
 
 def require_launcher(arguments: Sequence[str]) -> None:
@@ -87,7 +106,8 @@ def check_torchrun() -> None:
 def told(run: Callable[[], Any]) -> Any:
     """Run a main without Hydra; a FerError is printed as its sentence and exits with status 2."""
     try:
-        return run()
+        with reader_may_leave():
+            return run()
     except FerError as error:
         print(masked(f"error: {error}"), file=sys.stderr)
         raise SystemExit(2) from None

@@ -1,5 +1,6 @@
 """Every verb answers questions about itself before it loads anything heavy."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -44,3 +45,12 @@ def test_help_loads_nothing_heavy(verb: str) -> None:
 @pytest.mark.parametrize("verb", COMPOSED)
 def test_the_configuration_is_shown_without_loading_anything_heavy(verb: str) -> None:
     assert not answered(verb, "--cfg", "job") & set(HEAVY)
+
+
+def test_a_reader_that_leaves_ends_the_answer_without_a_traceback() -> None:
+    command = [sys.executable, "-m", "fer_ssl.train", "--help"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True, cwd=PACKAGE.parent) as asked:
+        asked.stdout.close()
+        assert asked.stderr.read() == ""
+    assert asked.returncode == 128 + signal.SIGPIPE
