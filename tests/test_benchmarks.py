@@ -140,7 +140,7 @@ def test_the_recipe_shows_its_records(tmp_path: Path) -> None:
     page.write_text((ROOT / "docs" / "recipe.md").read_text())
     write_recipe(ROOT / "docs" / "runs" / "recipe", page)
     assert page.read_text() == (ROOT / "docs" / "recipe.md").read_text(), "run python benchmarks/results.py table"
-    assert "| scratch | labels alone | 32.16 |" in page.read_text()
+    assert "| scratch | labels alone | 10 | 32.16 |" in page.read_text()
 
 
 def test_the_readme_shows_the_records(tmp_path: Path) -> None:
