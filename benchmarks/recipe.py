@@ -8,6 +8,7 @@ from writing import write_between_marks
 from fer_ssl.reports.run import Run
 
 SOFT = ["+experiment=soft_teacher", "threshold.alignment=none"]
+STUDENT = ["loss.infonce.temperature=0.2", "loss.infonce.against=student"]
 CONTRAST = ["loss=[supervised,pseudo_label,infonce_all]"]
 ADJUSTED = [*SOFT, "loss=[supervised_pool_adjusted,pseudo_label,infonce_all]"]
 TWO_VIEWS = [*ADJUSTED, "loss.infonce.weight=1.0"]
@@ -19,12 +20,7 @@ TRIED = {
     "supervised": ("labels alone", ["+experiment=supervised"]),
     "dtm_infonce": (
         "`dtm_infonce` with InfoNCE x 0.5 between two views of the student, temperature 0.2",
-        [
-            "+experiment=dtm_infonce",
-            "loss.infonce.weight=0.5",
-            "loss.infonce.temperature=0.2",
-            "loss.infonce.against=student",
-        ],
+        ["+experiment=dtm_infonce", "loss.infonce.weight=0.5", *STUDENT],
     ),
     "dtm_quantile": (
         "`dtm_quantile` that keeps 70 % of each class; InfoNCE x 1 on the others",
@@ -33,8 +29,7 @@ TRIED = {
             "threshold.share=0.7",
             "teacher.views=[weak]",
             "loss.infonce.weight=1.0",
-            "loss.infonce.temperature=0.2",
-            "loss.infonce.against=student",
+            *STUDENT,
         ],
     ),
     "soft_contrast": ("soft pseudo-labels, not aligned; InfoNCE x 0.5", [*SOFT, *CONTRAST]),

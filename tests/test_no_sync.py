@@ -20,7 +20,7 @@ SPACE = LabelSpace("seven", tuple("abcdefg"))
 POOL = 96
 THRESHOLDS = sorted(path.stem for path in (CONF / "threshold").glob("*.yaml"))
 ALIGNMENTS = sorted(path.stem for path in (CONF / "alignment").glob("*.yaml"))
-OTHERS = ["teacher=student", "teacher=student_train", "target=soft", "passes=each", "head=normalized"]
+OTHERS = ["teacher=student", "teacher=student_train", "target=soft", "passes=two", "passes=each", "head=normalized"]
 READS = {"_local_scalar_dense", "nonzero", "masked_select", "unique_dim", "_unique2", "unique_consecutive", "equal"}
 
 

@@ -222,6 +222,11 @@ def test_an_unwritable_run_directory_is_told(tmp_path: Path) -> None:
         run(composed(*TINY, f"run_dir={tmp_path}/file/run"))
 
 
+def test_an_unknown_number_of_passes_names_the_choices(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"passes=three .* one, two, each"):
+        trained(tmp_path, "passes=three")
+
+
 def test_an_unknown_backbone_names_the_override(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"timm has no model 'resnet10'.*set backbone\.name"):
         trained(tmp_path, "backbone=timm", "backbone.name=resnet10")
