@@ -1,5 +1,9 @@
 """Configurations that cannot work, told before anything is loaded."""
 
+import inspect
+from collections.abc import Iterator
+
+from hydra.utils import get_object
 from omegaconf import DictConfig
 
 from fer_ssl.errors import ConfigError
@@ -15,6 +19,7 @@ INSTEAD_OF = (("abc", "supervised"), ("abc", "pseudo_label"), ("daso", "pseudo_l
 def check(cfg: DictConfig) -> None:
     """Raise ConfigError, naming the override to type, for parts that cannot work together."""
     _terms_are_parts(cfg)
+    _keys_are_settings(cfg)
     _pool_matches_terms(cfg)
     _head_exists(cfg)
     require_roots(cfg)
@@ -32,11 +37,32 @@ def _terms_are_parts(cfg: DictConfig) -> None:
     absent = [name for name, term in cfg.loss.items() if "_target_" not in term]
     if absent:
         raise ConfigError(
-            f"loss term {absent[0]!r} has values but is not selected; add it to loss=[{','.join(map(str, cfg.loss))}] "
-            "or remove its values"
+            f"loss term {absent[0]!r} has values but is not selected; set loss=[{','.join(map(str, cfg.loss))}] "
+            f"or remove its values by ~loss.{absent[0]}"
         )
     if not cfg.loss:
         raise ConfigError("no loss term is selected; set loss=[supervised] or more")
+
+
+def _keys_are_settings(cfg: DictConfig) -> None:
+    for place, part in _parts(cfg):
+        settings = inspect.signature(get_object(part._target_)).parameters
+        for key in map(str, part):
+            if not key.startswith("_") and key not in settings:
+                name = part._target_.rpartition(".")[2]
+                raise ConfigError(
+                    f"{place}.{key} is no setting of {name}; remove it by ~{place}.{key} or choose another {place}"
+                )
+
+
+def _parts(node: DictConfig, place: str = "") -> Iterator[tuple[str, DictConfig]]:
+    """Yield the parts of ours in a configuration, at any depth, with their keys."""
+    for key, value in node.items():
+        if isinstance(value, DictConfig):
+            inside = f"{place}.{key!s}" if place else str(key)
+            if str(value.get("_target_", "")).startswith("fer_ssl."):
+                yield inside, value
+            yield from _parts(value, inside)
 
 
 def _pool_matches_terms(cfg: DictConfig) -> None:

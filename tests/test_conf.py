@@ -119,7 +119,8 @@ def test_an_unknown_experiment_lists_the_known_ones() -> None:
     ("overrides", "message"),
     [
         (["unlabeled=none"], r"'infonce' needs unlabeled faces; set unlabeled=same"),
-        (["loss=[supervised]", "+loss.infonce.weight=1"], r"'infonce' has values but is not selected; add it to loss="),
+        (["loss=[supervised]", "+loss.infonce.weight=1"], r"'infonce' .* not selected; set loss=.* ~loss\.infonce"),
+        (["+experiment=best", "threshold=dtm"], r"threshold\.alignment is no setting .* ~threshold\.alignment or"),
         (["data=fer2013"], r"data=fer2013 needs the place of its files; set data\.root="),
         (["data=mixed", "+set@data.sets.a=rafdb"], r"set 'a' needs .* set data\.sets\.a\.root="),
         (["unlabeled=shards"], r"unlabeled=shards needs .* set unlabeled\.root="),
