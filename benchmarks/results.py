@@ -28,7 +28,7 @@ from summary import write_summary
 SYNTHETIC = {name: [f"+experiment={name}"] for name in ("supervised", "fixmatch", "dtm_infonce")}
 SCRATCH = ("supervised", "fixmatch", "flexmatch", "freematch", "softmatch", "adamatch", "dtm_infonce", "soft_teacher")
 CONTRAST = ["loss.infonce.weight=0.5", "loss.infonce.temperature=0.2", "loss.infonce.against=student"]
-FACES = {name: [f"+experiment={name}"] for name in (*SCRATCH, "best")} | {
+FACES = {name: [f"+experiment={name}"] for name in (*SCRATCH, "dtm_infonce_faces", "best")} | {
     # the plain linear head: the normalised one never passes its threshold from scratch with this optimizer
     "adacm": ["+experiment=adacm", "head=linear", "head.projection=null"],
     "fully_supervised": ["+experiment=fully_supervised", "batch.labeled=128"],
