@@ -7,6 +7,7 @@ from writing import write_between_marks
 
 from fer_ssl.reports.run import Run
 
+UNCERTAIN = ["+experiment=dtm_infonce_faces", "loss.infonce.uncertain_only=true"]
 SOFT = ["+experiment=soft_teacher", "threshold.alignment=none"]
 STUDENT = ["loss.infonce.temperature=0.2", "loss.infonce.against=student"]
 CONTRAST = ["loss=[supervised,pseudo_label,infonce_all]"]
@@ -70,6 +71,18 @@ TRIED = {
     "three_views": (
         "*sharper*, InfoNCE x 2 between three views, pseudo-labels on two of them: *three views*",
         [*SHARPER, "loss.infonce.weight=2.0", "loss.infonce.views=[strong,strong2,weak]", TEACH_TWO],
+    ),
+    "dtm_high": (
+        "*sharper*, DTM with Ada-CM's constants (0.97, 0.8) in place of weights, InfoNCE on what it leaves out",
+        [*UNCERTAIN, "threshold.beta=0.97", "threshold.floor=0.8", "threshold.init=0.8"],
+    ),
+    "dtm_half": (
+        "the same, DTM lower (0.8, 0.5), nothing kept in the first epoch",
+        [*UNCERTAIN, "threshold.beta=0.8", "threshold.floor=0.5"],
+    ),
+    "dtm_infonce_faces": (
+        "the same, DTM lower still (0.6, 0.3), InfoNCE on every face: `dtm_infonce_faces`",
+        ["+experiment=dtm_infonce_faces"],
     ),
     "two_strong_views_moved": (
         "*three views*, contrast between the two strong ones alone, which move",

@@ -20,6 +20,7 @@ METHODS = {
     "adamatch": "AdaMatch",
     "adacm": "Ada-CM, plain linear head",
     "dtm_infonce": "`dtm_infonce`",
+    "dtm_infonce_faces": "`dtm_infonce_faces`",
     "best": "our recipe, `best`",
     "supervised_pretrained": "supervised, from features learned on the pool",
     "best_pretrained": "`best_pretrained`, from features learned on the pool",
