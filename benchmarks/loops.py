@@ -15,7 +15,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from fer_ssl.build import build_module, precision
 from fer_ssl.cli import CONF
-from fer_ssl.method.functional import info_nce
+from fer_ssl.method.contrast import info_nce
 from fer_ssl.module import SemiSupervised
 from fer_ssl.optim import build_optimizer
 from fer_ssl.types import Batch, LabelSpace
@@ -195,7 +195,7 @@ def adacm_step(data: Ready, backbone: str) -> Step:
         keep = confidence >= 0.8
         a, b = (F.normalize(student.forward_head(f, pre_logits=True), dim=1) for f in (first, second))
         unsupervised = (F.cross_entropy(strong, pseudo_labels, reduction="none") * keep).mean()
-        loss = 0.5 * F.cross_entropy(labeled, data.labels) + unsupervised + 0.1 * info_nce(a, b, ~keep, 0.07)
+        loss = 0.5 * F.cross_entropy(labeled, data.labels) + unsupervised + 0.1 * info_nce([a, b], ~keep, 0.07)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from fer_ssl.cli import CONF
-from fer_ssl.method.functional import info_nce
+from fer_ssl.method.contrast import info_nce
 from fer_ssl.method.thresholds import Threshold
 from fer_ssl.types import LabeledView
 
@@ -55,7 +55,7 @@ def measure_info_nce(options: Options) -> Iterator[Measurement]:
     mask, groups = torch.rand(unlabeled, generator=generator) < 0.7, torch.arange(unlabeled) % CLASSES
 
     def ours() -> None:
-        info_nce(F.normalize(a, dim=1), F.normalize(b, dim=1), mask, 0.07, groups).backward()
+        info_nce([F.normalize(a, dim=1), F.normalize(b, dim=1)], mask, 0.07, groups).backward()
 
     def plain() -> None:
         plain_nt_xent(F.normalize(a, dim=1), F.normalize(b, dim=1), 0.07).backward()

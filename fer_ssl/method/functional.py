@@ -2,13 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
-
-from fer_ssl import dist
 
 Kind = Literal["ce", "mse"]
 
@@ -34,79 +32,6 @@ def dash_threshold(rho_0: Tensor, falls: Tensor, scale: float, gamma: float, rho
     return (scale * gamma ** -falls.float() * rho_0).clamp(min=rho_min)
 
 
-class Negatives(NamedTuple):
-    """Embeddings of earlier batches: `keys` [K, D], their `groups` int64 [K, G], and which of them are `present`."""
-
-    keys: Tensor
-    groups: Tensor
-    present: Tensor
-
-
-def info_nce(
-    view_a: Tensor,
-    view_b: Tensor,
-    mask: Tensor,
-    temperature: float,
-    groups: Tensor | None = None,
-    people: Tensor | None = None,
-    queue: Negatives | None = None,
-) -> Tensor:
-    """Return the mean InfoNCE over both views of the masked rows, a scalar in fp32.
-
-    `view_a` and `view_b` [B, D] are unit-norm embeddings of the same faces, `mask` bool [B] selects the faces that
-    take part. Negatives are the other masked rows of both views, on every rank, and those of the `queue`, except
-    where one of the `groups` int64 [B] or [B, G] is the same. Faces of the same `people` int64 [B] are positives of
-    each other, with the mean over all positives of an anchor. Zero or one masked row and no queue gives exactly 0, with
-    a gradient path. The value is the same on all ranks; its gradient is right once averaged over ranks, as
-    DistributedDataParallel does. Sources: NT-Xent (SimCLR, 2020), queue (MoCo, 2020), positives (SupCon, 2020).
-    """
-    groups = None if groups is None else groups.reshape(len(groups), -1)
-    with torch.autocast(view_a.device.type, enabled=False):
-        anchors = torch.cat([view_a, view_b]).to(torch.promote_types(view_a.dtype, torch.float32))
-        everyone = torch.cat(dist.gather_with_grad(torch.stack(anchors.chunk(2), 1)).unbind(1))
-        similarity = anchors @ everyone.T / temperature
-    present = dist.gather(mask.float()).bool()
-    positive, excluded = _pairing(len(mask), present, groups)
-    # each row keeps at least its positive, masked or not: no sum is empty, so no NaN in value or gradient
-    candidates = similarity.masked_fill(excluded, -torch.inf)
-    if queue is not None:
-        candidates = torch.cat([candidates, _queued(anchors, groups, queue, temperature)], 1)
-    attraction = similarity.gather(1, positive).squeeze(1)
-    if people is not None:
-        alike = (_same(people.unsqueeze(1)) & ~excluded).scatter(1, positive, True).float()
-        attraction = (similarity * alike).sum(1) / alike.sum(1)
-    losses = candidates.logsumexp(1) - attraction
-    ours = torch.where(mask.repeat(2), losses, 0.0).sum() / (2 * present.sum().clamp(min=1))
-    return _global_value(ours)
-
-
-def _pairing(rows: int, present: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return each anchor's positive column [2B, 1] and the pairs left out of its denominator [2B, 2 * world * B]."""
-    faces = torch.arange(len(present), device=present.device)
-    here = faces[dist.rank() * rows :][:rows]
-    itself = torch.cat([here, here + len(faces)]).unsqueeze(1)
-    positive = itself.roll(rows, 0)
-    excluded = ~present.repeat(2).expand(2 * rows, -1)
-    if groups is not None:
-        excluded = excluded | _same(groups)
-    return positive, excluded.scatter(1, positive, False).scatter(1, itself, True)
-
-
-def _same(groups: Tensor) -> Tensor:
-    """Return which anchors and faces of all ranks share one of their `groups` [B, G]: bool [2B, 2 * world * B]."""
-    return (groups.repeat(2, 1).unsqueeze(1) == dist.gather(groups).repeat(2, 1)).any(2)
-
-
-def _queued(anchors: Tensor, groups: Tensor | None, queue: Negatives, temperature: float) -> Tensor:
-    """Return the similarity of the `anchors` [2B, D] to the keys of the queue [2B, K], -inf where they are left out."""
-    with torch.autocast(anchors.device.type, enabled=False):
-        similarity = anchors @ queue.keys.T / temperature
-    excluded = ~queue.present
-    if groups is not None:
-        excluded = excluded | (groups.repeat(2, 1).unsqueeze(1) == queue.groups).any(2)
-    return similarity.masked_fill(excluded, -torch.inf)
-
-
 def arcface_logits(cosines: Tensor, labels: Tensor, scale: float, margin: float) -> Tensor:
     """Return scale * cos(angle + margin) for the class of each row and scale * cos(angle) for the others, [B, N].
 
@@ -120,12 +45,6 @@ def arcface_logits(cosines: Tensor, labels: Tensor, scale: float, margin: float)
     beyond = own < -math.cos(margin)
     harder = torch.where(beyond, own - margin * math.sin(margin), turned)
     return scale * cosines.scatter(1, labels.unsqueeze(1), harder)
-
-
-def _global_value(share: Tensor) -> Tensor:
-    """Return the sum of `share` over ranks as value, with the gradient of world * share: right after averaging."""
-    scaled = share * dist.world_size()
-    return scaled + (dist.all_reduce_sum(share) - scaled.detach())
 
 
 def consistency_loss(logits: Tensor, targets: Tensor, weight: Tensor, kind: Kind = "ce") -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from fer_ssl import dist
-from fer_ssl.method.functional import info_nce
+from fer_ssl.method.contrast import info_nce
 from fer_ssl.method.losses import DASO, AnnealedSupervised, Feedback, GraphContrast, PoolAdjusted, Rotation, Term
 from fer_ssl.method.losses.fairness import Fairness
 from fer_ssl.method.losses.queue import Queue
@@ -46,10 +46,24 @@ def contrast(mask: list[bool], grouped: bool) -> dict[str, Tensor]:
     groups = share(torch.arange(ROWS) % 3) if grouped else None
     people = share(torch.arange(ROWS) % 5) if grouped else None
     view_a, view_b = (F.normalize(net(share(view))) for view in faces)
-    loss = info_nce(view_a, view_b, share(torch.tensor(mask)), 0.2, groups, people)
+    loss = info_nce([view_a, view_b], share(torch.tensor(mask)), 0.2, groups, people)
     loss.backward()
     averaged = dist.all_reduce_sum(net.weight.grad) / dist.world_size()  # what DistributedDataParallel does
-    return {"loss": loss.detach(), "gradient": averaged}
+    return {"loss": dist.all_reduce_sum(loss) / dist.world_size(), "gradient": averaged}
+
+
+def messages() -> int:
+    """Return how many collectives the contrast of three views of all faces takes, backward included."""
+    views = [F.normalize(share(torch.randn(ROWS, 5))).requires_grad_() for _ in range(3)]
+    told: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("all_gather", "all_reduce"):
+            whole = getattr(dist.collectives, name)
+            patch.setattr(
+                dist.collectives, name, lambda *given, whole=whole, name=name: (told.append(name), whole(*given))
+            )
+        info_nce(views, None, 0.2).backward()
+    return len(told)
 
 
 def fairness(kept: list[bool]) -> dict[str, Tensor]:
@@ -170,6 +184,7 @@ def everything() -> dict[str, Any]:
     fair = {name: fairness(mask) for name, mask in MASKS.items()}
     return {
         "contrast": cases,
+        "messages": messages(),
         "fairness": fair,
         "states": states(),
         "queued": queued(),
@@ -184,6 +199,10 @@ def everything() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     return run_ranks(everything, tmp_path_factory.mktemp("ranks"))
+
+
+def test_the_contrast_of_three_views_takes_one_collective_each_way(ranks: list[dict[str, Any]]) -> None:
+    assert [rank["messages"] for rank in ranks] == [2, 2]
 
 
 @pytest.mark.parametrize("grouped", [False, True])

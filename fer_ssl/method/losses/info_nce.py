@@ -1,7 +1,6 @@
 """Contrast between the faces that the threshold left out."""
 
 from collections.abc import Sequence
-from itertools import combinations
 from typing import Literal
 
 import torch
@@ -9,7 +8,7 @@ from torch import Tensor
 
 from fer_ssl.errors import ConfigError
 from fer_ssl.method.choices import UNLABELED_VIEWS, Source, require_choice
-from fer_ssl.method.functional import info_nce
+from fer_ssl.method.contrast import info_nce
 from fer_ssl.method.losses.base import Term, Weight, require
 from fer_ssl.method.losses.queue import Queue
 from fer_ssl.types import Step
@@ -61,25 +60,23 @@ class InfoNCE(Term):
 
     def forward(self, step: Step) -> Tensor:
         """Return the mean over all views of the faces that take part; 0 when fewer than two do."""
-        pairs = self._pairs(step)
-        mask, groups = self._mask(step, pairs[0][0]), self._groups(step)
+        views, mask, groups = self._views(step), self._mask(step), self._groups(step)
         people = self._identities(step) if self.same_identity == "positive" else None
         negatives = None if self.queue is None else self.queue.negatives()
-        losses = [info_nce(*pair, mask, self.temperature, groups, people, negatives) for pair in pairs]
+        loss = info_nce(views, mask, self.temperature, groups, people, negatives)
         if self.queue is not None:
-            self.queue.push(pairs[0][1], groups, mask)
-        return torch.stack(losses).mean()
+            self.queue.push(views[1], groups, mask)
+        return loss
 
-    def _pairs(self, step: Step) -> list[tuple[Tensor, Tensor]]:
-        """Return the embeddings [B, D] of every two views."""
+    def _views(self, step: Step) -> list[Tensor]:
+        """Return the embeddings [B, D] of the views."""
         if self.against == "teacher":
-            return [(step.student[self.views[0]].embeddings, step.teacher[self.views[1]].embeddings)]
-        return list(combinations([step.student[view].embeddings for view in self.views], 2))
+            return [step.student[self.views[0]].embeddings, step.teacher[self.views[1]].embeddings]
+        return [step.student[view].embeddings for view in self.views]
 
-    def _mask(self, step: Step, rows: Tensor) -> Tensor:
-        if self.uncertain_only and step.gate is not None:
-            return step.gate.keep == 0
-        return torch.ones(len(rows), dtype=torch.bool, device=rows.device)
+    def _mask(self, step: Step) -> Tensor | None:
+        """Return which faces take part, bool [B], None for all."""
+        return step.gate.keep == 0 if self.uncertain_only and step.gate is not None else None
 
     def _groups(self, step: Step) -> Tensor | None:
         """Return int64 [B, G]: faces that share one of G numbers are no negatives of each other."""

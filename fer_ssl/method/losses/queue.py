@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from fer_ssl import dist
-from fer_ssl.method.functional import Negatives
+from fer_ssl.method.contrast import Negatives
 
 
 class Queue(nn.Module):
@@ -30,9 +30,13 @@ class Queue(nn.Module):
         return Negatives(self.keys.clone(), self.groups.clone(), self.present.clone())
 
     @torch.no_grad()
-    def push(self, keys: Tensor, groups: Tensor | None, present: Tensor) -> None:
-        """Let `keys` [B, D] of all ranks, their `groups` int64 [B, G] and bool `present` [B] replace the oldest."""
+    def push(self, keys: Tensor, groups: Tensor | None, present: Tensor | None) -> None:
+        """Let `keys` [B, D] of all ranks, their `groups` int64 [B, G] and bool `present` [B] replace the oldest.
+
+        All keys are present for None.
+        """
         size = len(self.keys)
+        present = torch.ones(len(keys), dtype=torch.bool, device=keys.device) if present is None else present
         new = [(self.keys, keys), (self.present, present.byte())] + ([] if groups is None else [(self.groups, groups)])
         gathered = [(buffer, dist.gather(values)[-size:].to(buffer.dtype)) for buffer, values in new]
         slots = (self.pointer + torch.arange(len(gathered[0][1]), device=self.pointer.device)) % size

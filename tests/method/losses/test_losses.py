@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from fer_ssl.errors import ConfigError
-from fer_ssl.method.functional import info_nce
+from fer_ssl.method.contrast import info_nce
 from fer_ssl.method.losses import InfoNCE, PseudoLabel, Supervised, Term
 from fer_ssl.types import Gate, Output, Step
 
@@ -95,7 +95,7 @@ def test_pseudo_label_without_pool_is_refused(step: Step) -> None:
 def test_info_nce_contrasts_uncertain_faces_and_reaches_both_views(step: Step) -> None:
     loss, uncertain = InfoNCE()(step), torch.tensor([1, 2, 4])
     a, b = step.student["strong"].embeddings, step.student["weak"].embeddings
-    torch.testing.assert_close(loss, info_nce(a[uncertain], b[uncertain], torch.ones(3, dtype=torch.bool), 0.07))
+    torch.testing.assert_close(loss, info_nce([a[uncertain], b[uncertain]], None, 0.07))
     loss.backward(inputs=[a, b], retain_graph=True)
     for view in (a, b):
         moved = view.grad.abs().sum(1) > 0

@@ -1,0 +1,119 @@
+"""InfoNCE over all ranks: whom a face is compared with, and how much it differs."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from fer_ssl import dist
+
+
+class Negatives(NamedTuple):
+    """Embeddings of earlier batches: `keys` [K, D], their `groups` int64 [K, G], and which of them are `present`."""
+
+    keys: Tensor
+    groups: Tensor
+    present: Tensor
+
+
+def info_nce(
+    views: Sequence[Tensor],
+    mask: Tensor | None,
+    temperature: float,
+    groups: Tensor | None = None,
+    people: Tensor | None = None,
+    queue: Negatives | None = None,
+) -> Tensor:
+    """Return InfoNCE between two `views` of the masked rows, a scalar in fp32; the mean over every two of more views.
+
+    `views` [B, D] are unit-norm embeddings of the same faces, `mask` bool [B] selects the faces that take part, all for
+    None. Negatives are the other masked rows of both views, on every rank, and those of the `queue`, except where one
+    of the `groups` int64 [B] or [B, G] is the same. Faces of the same `people` int64 [B] are positives of each other,
+    with the mean over all positives of an anchor. Zero or one masked row and no queue gives exactly 0, with a gradient
+    path. Value and gradient are right once averaged over ranks, as DistributedDataParallel does with gradients.
+    Sources: NT-Xent (SimCLR, 2020), queue (MoCo, 2020), positives (SupCon, 2020).
+    """
+    own = torch.stack([view.to(torch.promote_types(view.dtype, torch.float32)) for view in views], 1)
+    everyone = dist.gather_with_grad(own)
+    groups = None if groups is None else groups.reshape(len(own), -1)
+    pairing = _pairing(own, mask, groups, people)
+    losses = []
+    for pair in combinations(range(len(views)), 2):
+        anchors, faces = (torch.cat([rows[:, view] for view in pair]) for rows in (own, everyone))
+        queued = None if queue is None else _queued(anchors, groups, queue, temperature)
+        losses.append(_losses(anchors, faces, pairing, temperature, queued))
+    ours = torch.where(pairing.present, torch.stack(losses).mean(0), 0.0).sum()
+    return dist.world_size() * ours / pairing.total
+
+
+class _Pairing(NamedTuple):
+    """Who is compared with whom: rows are this rank's 2B anchors, columns the 2 * world * B faces of all ranks.
+
+    The `positive` column of each anchor [2B, 1], the columns `excluded` from its denominator, its further positives if
+    people are known (`alike`), whether it takes part (`present` [2B]), and the `total` of those that do on all ranks.
+    """
+
+    positive: Tensor
+    excluded: Tensor
+    alike: Tensor | None
+    present: Tensor
+    total: Tensor
+
+
+def _pairing(own: Tensor, mask: Tensor | None, groups: Tensor | None, people: Tensor | None) -> _Pairing:
+    rows, faces = len(own), torch.arange(dist.world_size() * len(own), device=own.device)
+    present, known = _known(own, mask, groups)
+    here = faces[dist.rank() * rows :][:rows]
+    itself = torch.cat([here, here + len(faces)]).unsqueeze(1)
+    positive = itself.roll(rows, 0)
+    excluded = ~present.repeat(2).expand(2 * rows, -1)
+    if groups is not None and known is not None:
+        excluded = excluded | _same(groups, known)
+    # each row keeps at least its positive, masked or not: no sum is empty, so no NaN in value or gradient
+    excluded = excluded.scatter(1, positive, False).scatter(1, itself, True)
+    alike = None
+    if people is not None:
+        same = _same(people.unsqueeze(1), dist.gather(people.unsqueeze(1)))
+        alike = (same & ~excluded).scatter(1, positive, True).float()
+    return _Pairing(positive, excluded, alike, present[here].repeat(2), 2 * present.sum().clamp(min=1))
+
+
+def _known(own: Tensor, mask: Tensor | None, groups: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Return who takes part, bool [world * B], and the groups int64 [world * B, G] of all ranks, in one collective."""
+    if mask is None:
+        mask = torch.ones(len(own), dtype=torch.bool, device=own.device)
+        if groups is None:
+            return mask.repeat(dist.world_size()), None
+    known = dist.gather(torch.cat([mask.long().unsqueeze(1)] + ([] if groups is None else [groups]), 1))
+    return known[:, 0].bool(), known[:, 1:]
+
+
+def _losses(anchors: Tensor, faces: Tensor, pairing: _Pairing, temperature: float, queued: Tensor | None) -> Tensor:
+    """Return InfoNCE of each anchor [2B] against `faces` [2 * world * B, D] and similarities to a queue [2B, K]."""
+    with torch.autocast(anchors.device.type, enabled=False):
+        similarity = anchors @ faces.T / temperature
+    candidates = similarity.masked_fill(pairing.excluded, -torch.inf)
+    if queued is not None:
+        candidates = torch.cat([candidates, queued], 1)
+    if pairing.alike is None:
+        attraction = similarity.gather(1, pairing.positive).squeeze(1)
+    else:
+        attraction = (similarity * pairing.alike).sum(1) / pairing.alike.sum(1)
+    return candidates.logsumexp(1) - attraction
+
+
+def _same(groups: Tensor, others: Tensor) -> Tensor:
+    """Return which of 2B anchors and 2N faces share one of their `groups` [B, G] and `others` [N, G]: bool [2B, 2N]."""
+    return (groups.repeat(2, 1).unsqueeze(1) == others.repeat(2, 1)).any(2)
+
+
+def _queued(anchors: Tensor, groups: Tensor | None, queue: Negatives, temperature: float) -> Tensor:
+    """Return the similarity of the `anchors` [2B, D] to the keys of the queue [2B, K], -inf where they are left out."""
+    with torch.autocast(anchors.device.type, enabled=False):
+        similarity = anchors @ queue.keys.T / temperature
+    excluded = ~queue.present
+    if groups is not None:
+        excluded = excluded | (groups.repeat(2, 1).unsqueeze(1) == queue.groups).any(2)
+    return similarity.masked_fill(excluded, -torch.inf)
