@@ -23,7 +23,7 @@ class Player:
         return Player, ()
 
     def frame(self, path: Path, time: int) -> NDArray[np.uint8]:
-        """Return the first frame shown at `time` (milliseconds) or later as uint8 [H, W, 3].
+        """Return the first frame shown at `time` (milliseconds) or later as uint8 [H, W, 3], upright.
 
         Raises DataError where the video ends before or is damaged.
         """
@@ -32,10 +32,14 @@ class Player:
         for shown, frame in self._playing[2]:
             if shown >= time:
                 self._playing = path, shown, self._playing[2]
-                pixels: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
-                return pixels
+                return upright(frame)
         self._playing = None
         raise DataError(f"{path.name} ends before {time} ms")
+
+
+def upright(frame: Any) -> NDArray[np.uint8]:
+    """Return the pixels of PyAV's frame as it is shown: phones record turned frames, and say so."""
+    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)))
 
 
 def times_of(path: Path, every_seconds: float) -> NDArray[np.int64]:

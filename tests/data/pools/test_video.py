@@ -8,6 +8,7 @@ import torch
 
 from fer_ssl.data.decode import Decoder
 from fer_ssl.data.pools.video import VideoPool
+from fer_ssl.data.video import Player
 from fer_ssl.errors import ConfigError, DataError
 
 av = pytest.importorskip("av")
@@ -23,6 +24,19 @@ def write_video(path: Path, frames: int, rate: int = 10) -> Path:
         for number in range(frames):
             pixels = np.full((32, 32, 3), min(number * 10, 250), np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def write_turned(path: Path, degrees: int) -> Path:
+    """Write a frame of 64 x 32 with a white upper left corner, to be shown turned counterclockwise by `degrees`."""
+    pixels = np.zeros((32, 64, 3), np.uint8)
+    pixels[:16, :16] = 255
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height = 64, 32
+        stream.set_display_rotation(degrees)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode())
     return path
 
@@ -47,6 +61,15 @@ def test_frames_are_sampled_by_time(videos: Path, resident: bool) -> None:
     assert faces.ids.tolist() == names
     assert faces.subjects.tolist() == [0] * 5 + [1] * 2
     assert values(faces) == pytest.approx([0, 50, 100, 150, 200, 0, 50], abs=4)
+
+
+@pytest.mark.parametrize(("degrees", "corner"), [(0, (0, 0)), (90, (1, 0)), (180, (1, 1)), (-90, (0, 1))])
+def test_frames_are_upright_as_they_are_shown(degrees: int, corner: tuple[int, int], tmp_path: Path) -> None:
+    frame = Player().frame(write_turned(tmp_path / "phone.mp4", degrees), 0)
+    assert frame.shape == ((64, 32, 3) if degrees % 180 else (32, 64, 3))
+    corners = frame[4 :: len(frame) - 9, 4 :: frame.shape[1] - 9, 0]
+    white = np.unravel_index(corners.argmax(), (2, 2))
+    assert (white, corners.min() < 20, corners.max() > 230) == (corner, True, True)
 
 
 def test_any_order_reads_the_same_frames(videos: Path) -> None:
