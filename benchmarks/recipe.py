@@ -7,7 +7,11 @@ from writing import write_between_marks
 
 from fer_ssl.reports.run import Run
 
-UNCERTAIN = ["+experiment=dtm_infonce_faces", "loss.infonce.uncertain_only=true"]
+DTM_OF_TWO_VIEWS = [
+    "+experiment=dtm_infonce_faces", "view=weak_strong", "loss=[supervised_pool_adjusted,pseudo_label,infonce_all]",
+    "loss.infonce.weight=1.0", "loss.infonce.temperature=0.1",
+]  # fmt: skip
+UNCERTAIN = [*DTM_OF_TWO_VIEWS, "loss.infonce.uncertain_only=true"]
 SOFT = ["+experiment=soft_teacher", "threshold.alignment=none"]
 STUDENT = ["loss.infonce.temperature=0.2", "loss.infonce.against=student"]
 CONTRAST = ["loss=[supervised,pseudo_label,infonce_all]"]
@@ -80,10 +84,7 @@ TRIED = {
         "the same, DTM lower (0.8, 0.5), nothing kept in the first epoch",
         [*UNCERTAIN, "threshold.beta=0.8", "threshold.floor=0.5"],
     ),
-    "dtm_infonce_faces": (
-        "the same, DTM lower still (0.6, 0.3), InfoNCE on every face: `dtm_infonce_faces`",
-        ["+experiment=dtm_infonce_faces"],
-    ),
+    "dtm_low": ("the same, DTM lower still (0.6, 0.3: `dtm_low`), InfoNCE on every face", DTM_OF_TWO_VIEWS),
     "two_strong_views_moved": (
         "*three views*, contrast between the two strong ones alone, which move",
         [*SHARPER, "view=weak_moved", "loss.infonce.weight=2.0", "loss.infonce.views=[strong,strong2]", TEACH_TWO],

@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 from fold import make_fold
 from heads import write_heads
-from recipe import SEEDS, trials, write_recipe
+from recipe import DTM_OF_TWO_VIEWS, SEEDS, trials, write_recipe
 from summary import write_summary
 
 SYNTHETIC = {name: [f"+experiment={name}"] for name in ("supervised", "fixmatch", "dtm_infonce")}
@@ -41,6 +41,8 @@ FACES = {name: [f"+experiment={name}"] for name in (*SCRATCH, "dtm_infonce_faces
     ],
     # the contrast's constants that won on validation faces; those of the experiment are its ancestor's
     "dtm_infonce_contrast": ["+experiment=dtm_infonce", *CONTRAST, "name=dtm_infonce_contrast"],
+    # fewer views a step, as the peers have them
+    "dtm_infonce_two_views": [*DTM_OF_TWO_VIEWS, "name=dtm_infonce_two_views"],
     "dtm_infonce_lfw": ["+experiment=dtm_infonce", "unlabeled=shards"],
 }  # fmt: skip
 PRETRAINED = {
