@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from beside import write_beside
 from fold import make_fold
 from heads import write_heads
 from recipe import DTM_OF_TWO_VIEWS, SEEDS, trials, write_recipe
@@ -48,7 +49,7 @@ FACES = {name: [f"+experiment={name}"] for name in (*SCRATCH, "dtm_infonce_faces
 PRETRAINED = {
     f"{name}_pretrained": [*FACES[name], f"name={name}_pretrained"] for name in ("supervised", "soft_teacher")
 } | {"best_pretrained": ["+experiment=best_pretrained"]}
-TABLE, RECIPE, README = Path("docs/results.md"), Path("docs/recipe.md"), Path("README.md")
+TABLE, RECIPE, PEERS, README = Path("docs/results.md"), Path("docs/recipe.md"), Path("docs/peers.md"), Path("README.md")
 EXPERIMENTS = Path("conf/experiment")
 RECORDS = Path("docs/runs")  # configuration, metrics and history of every finished run: what the table is made of
 PLACES = ("run_dir", "root", "split_file", "init")  # keys of a configuration that hold paths of the machine it ran on
@@ -143,11 +144,12 @@ def place(key: str, value: str) -> str:
 
 
 def write_table() -> None:
-    """Write docs/results.md, heads of experiments and tables of README and docs/recipe.md from the recorded runs."""
+    """Write docs/results.md, heads of experiments and tables of README, recipe and peers from the recorded runs."""
     records = [str(RECORDS / suite) for suite in TESTED if (RECORDS / suite).exists()]
     subprocess.run([sys.executable, "-m", "fer_ssl.report", *records, "--table", str(TABLE)], check=True)
     write_heads(RECORDS / "p1", EXPERIMENTS, {name: parts for name, (_, *parts) in FACES.items()})
     write_recipe(RECORDS / "recipe", RECIPE)
+    write_beside(RECORDS / "p1", PEERS)
     write_summary(RECORDS / "p1", README)
 
 

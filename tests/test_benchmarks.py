@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from bench import SUITE
+from beside import write_beside
 from compare import compared, figures
 from gpu import measure_gpu
 from heads import with_line, write_heads
@@ -141,6 +142,14 @@ def test_the_recipe_shows_its_records(tmp_path: Path) -> None:
     write_recipe(ROOT / "docs" / "runs" / "recipe", page)
     assert page.read_text() == (ROOT / "docs" / "recipe.md").read_text(), "run python benchmarks/results.py table"
     assert "| scratch | labels alone | 10 | 32.16 |" in page.read_text()
+
+
+def test_the_page_of_the_peers_shows_the_records(tmp_path: Path) -> None:
+    page = tmp_path / "peers.md"
+    page.write_text((ROOT / "docs" / "peers.md").read_text())
+    write_beside(ROOT / "docs" / "runs" / "p1", page)
+    assert page.read_text() == (ROOT / "docs" / "peers.md").read_text(), "run python benchmarks/results.py table"
+    assert "| FixMatch, 100 | 28.70 | 35.02 |" in page.read_text()
 
 
 def test_the_readme_shows_the_records(tmp_path: Path) -> None:
