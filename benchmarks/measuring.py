@@ -3,7 +3,6 @@
 import contextlib
 import datetime
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -119,7 +118,6 @@ def machine() -> dict[str, Any]:
     """Return the facts that a number depends on: machine, software, commit, date."""
     cpu = torch.cpu.get_capabilities()
     return environment() | {
-        "cpu": cpu.get("cpu_name") or platform.processor(),
         "cores": cpu.get("num_physical_cores"),
         "huge_pages": os.environ.get("THP_MEM_ALLOC_ENABLE") == "1",  # as fer_ssl.train sets it
         "bf16": bool(cpu.get("avx512_bf16") or cpu.get("amx_bf16")),

@@ -20,6 +20,7 @@ METHODS = {
     "adamatch": "AdaMatch",
     "adacm": "Ada-CM, plain linear head",
     "dtm_infonce": "`dtm_infonce`",
+    "dtm_infonce_two_views": "`dtm_infonce_faces` with two views of a face",
     "dtm_infonce_faces": "`dtm_infonce_faces`",
     "best": "our recipe, `best`",
     "supervised_pretrained": "supervised, from features learned on the pool",

@@ -94,8 +94,16 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "cpu": _cpu(),
         "threads": torch.get_num_threads(),
     }
+
+
+def _cpu() -> str:
+    """Return the processor and whether it multiplies matrices of bf16, on which minutes depend."""
+    capabilities = torch.cpu.get_capabilities()
+    name = capabilities.get("cpu_name") or platform.processor()
+    return f"{name}, {'with' if capabilities.get('amx_bf16') else 'without'} AMX"
 
 
 def _commit() -> str | None:

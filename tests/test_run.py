@@ -31,6 +31,8 @@ def test_every_experiment_trains_and_leaves_its_files(name: str, tmp_path: Path)
     metrics = trained(tmp_path, f"+experiment={name}")
     assert {path.name for path in tmp_path.iterdir()} >= FILES
     assert metrics == json.loads((tmp_path / "metrics.json").read_text())
+    assert {"commit", "torch", "device", "cpu", "threads"} <= metrics["environment"].keys()
+    assert metrics["environment"]["cpu"].endswith((", with AMX", ", without AMX"))
     assert metrics["train"]["steps"] == 2
     assert metrics["train"]["images_per_second"] > 0
     assert {"macro_f1", "accuracy", "balanced_accuracy", "per_class_f1"} <= metrics["test"].keys() & metrics[
