@@ -21,7 +21,7 @@ from running import TINY, composed
 from fer_ssl.run import run
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FILE = re.compile(r"^`([\w/]+\.(?:py|yaml))`\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^python -m fer_ssl\.(train|evaluate) ([^\[].*)$", re.MULTILINE)
 SIZES = [option for option in TINY if not option.startswith(("backbone.", "data."))]
