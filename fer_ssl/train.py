@@ -10,7 +10,8 @@ from omegaconf import DictConfig
 from fer_ssl.cli import check_torchrun, first_rank_speaks, verb
 
 PARTS = (
-    "data", "unlabeled", "sampler", "backbone", "head", "teacher", "memory", "target", "threshold", "alignment", "mix",
+    "data", "unlabeled", "sampler", "view", "backbone", "head", "teacher", "memory", "target", "threshold", "alignment",
+    "mix",
 )  # fmt: skip
 
 
