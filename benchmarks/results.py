@@ -23,12 +23,12 @@ import yaml
 from beside import write_beside
 from fold import make_fold
 from heads import write_heads
-from recipe import DTM_OF_TWO_VIEWS, SEEDS, trials, write_recipe
+from recipe import DTM_OF_TWO_VIEWS, SEEDS, STUDENT, trials, write_recipe
 from summary import write_summary
 
 SYNTHETIC = {name: [f"+experiment={name}"] for name in ("supervised", "fixmatch", "dtm_infonce")}
 SCRATCH = ("supervised", "fixmatch", "flexmatch", "freematch", "softmatch", "adamatch", "dtm_infonce", "soft_teacher")
-CONTRAST = ["loss.infonce.weight=0.5", "loss.infonce.temperature=0.2", "loss.infonce.against=student"]
+CONTRAST = ["loss.infonce.weight=0.5", *STUDENT]
 FACES = {name: [f"+experiment={name}"] for name in (*SCRATCH, "dtm_infonce_faces", "best")} | {
     # the plain linear head: the normalised one never passes its threshold from scratch with this optimizer
     "adacm": ["+experiment=adacm", "head=linear", "head.projection=null"],

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -136,20 +137,21 @@ def test_the_heads_of_the_experiments_tell_what_the_records_hold(tmp_path: Path)
         assert (copies / path.name).read_text() == path.read_text(), "run python benchmarks/results.py table"
 
 
-def test_the_recipe_shows_its_records(tmp_path: Path) -> None:
-    page = tmp_path / "recipe.md"
-    page.write_text((ROOT / "docs" / "recipe.md").read_text())
-    write_recipe(ROOT / "docs" / "runs" / "recipe", page)
-    assert page.read_text() == (ROOT / "docs" / "recipe.md").read_text(), "run python benchmarks/results.py table"
-    assert "| scratch | labels alone | 10 | 32.16 |" in page.read_text()
-
-
-def test_the_page_of_the_peers_shows_the_records(tmp_path: Path) -> None:
-    page = tmp_path / "peers.md"
-    page.write_text((ROOT / "docs" / "peers.md").read_text())
-    write_beside(ROOT / "docs" / "runs" / "p1", page)
-    assert page.read_text() == (ROOT / "docs" / "peers.md").read_text(), "run python benchmarks/results.py table"
-    assert "| FixMatch, 100 | 28.70 | 35.02 |" in page.read_text()
+@pytest.mark.parametrize(
+    ("name", "write", "suite", "line"),
+    [
+        ("recipe.md", write_recipe, "recipe", "| scratch | labels alone | 10 | 32.16 |"),
+        ("peers.md", write_beside, "p1", "| FixMatch, 100 | 28.70 | 35.02 |"),
+    ],
+)
+def test_a_page_shows_its_records(
+    name: str, write: Callable[[Path, Path], None], suite: str, line: str, tmp_path: Path
+) -> None:
+    page, ours = tmp_path / name, (ROOT / "docs" / name).read_text()
+    page.write_text(ours)
+    write(ROOT / "docs" / "runs" / suite, page)
+    assert page.read_text() == ours, "run python benchmarks/results.py table"
+    assert line in page.read_text()
 
 
 def test_the_readme_shows_the_records(tmp_path: Path) -> None:

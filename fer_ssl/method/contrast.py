@@ -37,7 +37,7 @@ def info_nce(
     """
     own = torch.stack([view.to(torch.promote_types(view.dtype, torch.float32)) for view in views], 1)
     everyone = dist.gather_with_grad(own)
-    groups = None if groups is None else groups.reshape(len(own), -1)
+    groups = own.new_empty((len(own), 0), dtype=torch.int64) if groups is None else groups.reshape(len(own), -1)
     pairing = _pairing(own, mask, groups, people)
     losses = []
     for pair in combinations(range(len(views)), 2):
@@ -62,15 +62,13 @@ class _Pairing(NamedTuple):
     total: Tensor
 
 
-def _pairing(own: Tensor, mask: Tensor | None, groups: Tensor | None, people: Tensor | None) -> _Pairing:
+def _pairing(own: Tensor, mask: Tensor | None, groups: Tensor, people: Tensor | None) -> _Pairing:
     rows, faces = len(own), torch.arange(dist.world_size() * len(own), device=own.device)
-    present, known = _known(own, mask, groups)
+    present, known = _known(mask, groups)
     here = faces[dist.rank() * rows :][:rows]
     itself = torch.cat([here, here + len(faces)]).unsqueeze(1)
     positive = itself.roll(rows, 0)
-    excluded = ~present.repeat(2).expand(2 * rows, -1)
-    if groups is not None and known is not None:
-        excluded = excluded | _same(groups, known)
+    excluded = ~present.repeat(2) | _same(groups, known)
     # each row keeps at least its positive, masked or not: no sum is empty, so no NaN in value or gradient
     excluded = excluded.scatter(1, positive, False).scatter(1, itself, True)
     alike = None
@@ -80,13 +78,12 @@ def _pairing(own: Tensor, mask: Tensor | None, groups: Tensor | None, people: Te
     return _Pairing(positive, excluded, alike, present[here].repeat(2), 2 * present.sum().clamp(min=1))
 
 
-def _known(own: Tensor, mask: Tensor | None, groups: Tensor | None) -> tuple[Tensor, Tensor | None]:
+def _known(mask: Tensor | None, groups: Tensor) -> tuple[Tensor, Tensor]:
     """Return who takes part, bool [world * B], and the groups int64 [world * B, G] of all ranks, in one collective."""
-    if mask is None:
-        mask = torch.ones(len(own), dtype=torch.bool, device=own.device)
-        if groups is None:
-            return mask.repeat(dist.world_size()), None
-    known = dist.gather(torch.cat([mask.long().unsqueeze(1)] + ([] if groups is None else [groups]), 1))
+    taking = groups.new_ones(len(groups)) if mask is None else mask.long()
+    if mask is None and not groups.shape[1]:
+        return taking.bool().repeat(dist.world_size()), groups.repeat(dist.world_size(), 1)
+    known = dist.gather(torch.cat([taking.unsqueeze(1), groups], 1))
     return known[:, 0].bool(), known[:, 1:]
 
 
@@ -109,11 +106,9 @@ def _same(groups: Tensor, others: Tensor) -> Tensor:
     return (groups.repeat(2, 1).unsqueeze(1) == others.repeat(2, 1)).any(2)
 
 
-def _queued(anchors: Tensor, groups: Tensor | None, queue: Negatives, temperature: float) -> Tensor:
+def _queued(anchors: Tensor, groups: Tensor, queue: Negatives, temperature: float) -> Tensor:
     """Return the similarity of the `anchors` [2B, D] to the keys of the queue [2B, K], -inf where they are left out."""
     with torch.autocast(anchors.device.type, enabled=False):
         similarity = anchors @ queue.keys.T / temperature
-    excluded = ~queue.present
-    if groups is not None:
-        excluded = excluded | (groups.repeat(2, 1).unsqueeze(1) == queue.groups).any(2)
+    excluded = ~queue.present | (groups.repeat(2, 1).unsqueeze(1) == queue.groups).any(2)
     return similarity.masked_fill(excluded, -torch.inf)
