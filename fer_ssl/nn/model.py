@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from fer_ssl.nn.small_maps import dense_on_small_maps
 from fer_ssl.types import Output
 from fer_ssl.views.normalize import Normalize
 
@@ -22,7 +23,7 @@ class FaceModel(nn.Module):
     ) -> None:
         super().__init__()
         self.normalize = Normalize(mean, std, channels_last=True)
-        self.backbone = backbone.to(memory_format=torch.channels_last)
+        self.backbone = dense_on_small_maps(backbone).to(memory_format=torch.channels_last)
         self.num_features: int = backbone.num_features  # type: ignore[assignment]
         self.head = head(features=self.num_features, classes=classes)
 
