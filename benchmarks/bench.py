@@ -24,6 +24,7 @@ from memory import measure_memory
 from pool import measure_pool
 from prepare import measure_prepare
 from ranks import measure_ranks
+from small_maps import measure_small_maps
 from startup import measure_startup
 from step import measure_ema, measure_peers, measure_step
 from thresholds import measure_info_nce, measure_thresholds
@@ -35,6 +36,7 @@ SUITE: dict[str, Callable[[Options], Iterator[Measurement]]] = {
     "end_to_end": measure_end_to_end,
     "ranks": measure_ranks,
     "peers": measure_peers,
+    "small_maps": measure_small_maps,
     "views": measure_views,
     "decoding": measure_decoding,
     "pool": measure_pool,

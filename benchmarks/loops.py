@@ -13,11 +13,12 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from fer_ssl.build import build_module, precision
+from fer_ssl.build import build_module
 from fer_ssl.cli import CONF
 from fer_ssl.method.contrast import info_nce
 from fer_ssl.module import SemiSupervised
 from fer_ssl.optim import build_optimizer
+from fer_ssl.precision import precision
 from fer_ssl.types import Batch, LabelSpace
 
 CLASSES = 7

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from fer_ssl.precision import gains_by_bf16
 from fer_ssl.results import environment
 
 Run = Callable[[], object]
@@ -120,6 +121,6 @@ def machine() -> dict[str, Any]:
     return environment() | {
         "cores": cpu.get("num_physical_cores"),
         "huge_pages": os.environ.get("THP_MEM_ALLOC_ENABLE") == "1",  # as fer_ssl.train sets it
-        "bf16": bool(cpu.get("avx512_bf16") or cpu.get("amx_bf16")),
+        "bf16": gains_by_bf16(cpu),
         "date": str(datetime.date.today()),
     }

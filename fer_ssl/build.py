@@ -26,6 +26,7 @@ from fer_ssl.method.losses import Term
 from fer_ssl.method.thresholds import Threshold
 from fer_ssl.module import SemiSupervised
 from fer_ssl.nn.model import FaceModel
+from fer_ssl.precision import precision
 from fer_ssl.types import LabelSpace
 
 
@@ -157,16 +158,6 @@ def build_module(
 def plain(cfg: DictConfig) -> dict[str, Any]:
     """Return the resolved configuration as plain values without secrets, which a checkpoint may hold."""
     return cast(dict[str, Any], masked_tree(OmegaConf.to_container(cfg, resolve=True)))
-
-
-def precision(asked: str, accelerator: str) -> str:
-    """Return Lightning's precision; `auto` is bf16 where the hardware has it: emulated, it is slower."""
-    if asked != "auto":
-        return asked
-    on_gpu = accelerator != "cpu" and torch.cuda.is_available()
-    cpu = torch.cpu.get_capabilities()
-    fast = torch.cuda.is_bf16_supported() if on_gpu else cpu.get("avx512_bf16") or cpu.get("amx_bf16")
-    return "bf16-mixed" if fast else "32-true"
 
 
 def build_callbacks(cfg: DictConfig) -> list[Callback]:

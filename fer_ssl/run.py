@@ -234,6 +234,7 @@ def summarise(trainer: Trainer, data: FaceData, scored: dict[str, Scored]) -> di
         "steps": trainer.global_step,
         "seconds": telemetry.total_seconds,
         "images_per_second": telemetry.images_per_second,
+        "precision": trainer.precision,
     }
     history = next(logger for logger in trainer.loggers if isinstance(logger, HistoryLogger))
     results["pseudo"] = history.tail_means(("pseudo/keep_rate", "pseudo/accuracy", "pseudo/accuracy_all"), LAST_SHARE)

@@ -1,6 +1,5 @@
 """Convolutions of maps no larger than their kernel, as one matrix product on a CPU."""
 
-from functools import cache
 from typing import cast
 
 import torch
@@ -8,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 Size = tuple[int, int]
+MANY = 16  # images from which on a product saves more than laying out its weights costs
 
 
 class SmallMapConv2d(nn.Conv2d):
@@ -30,7 +30,7 @@ class SmallMapConv2d(nn.Conv2d):
         """Convolve images [B, in, H, W]."""
         before: Size = (images.shape[2], images.shape[3])
         area = self.kernel_size[0] * self.kernel_size[1]
-        if images.device.type == "cpu" and before[0] * before[1] <= area:
+        if images.device.type == "cpu" and len(images) >= MANY and before[0] * before[1] <= area:
             after = size_after(self, before)
             if 0 < after[0] * after[1] < area:
                 return self.product(images, before, after)
@@ -46,7 +46,6 @@ class SmallMapConv2d(nn.Conv2d):
         return maps.reshape(-1, self.out_channels, *after).contiguous(memory_format=torch.channels_last)
 
 
-@cache
 def joining_taps(before: Size, kernel: tuple[int, ...], stride: tuple[int, ...], padding: Size) -> Tensor:
     """Return which tap of a kernel joins two places, as 0 and 1, [places after x places before, taps]."""
     count = before[0] * before[1]
