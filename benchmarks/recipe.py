@@ -19,8 +19,9 @@ ADJUSTED = [*SOFT, "loss=[supervised_pool_adjusted,pseudo_label,infonce_all]"]
 TWO_VIEWS = [*ADJUSTED, "loss.infonce.weight=1.0"]
 SHARPER = [*TWO_VIEWS, "loss.infonce.temperature=0.1"]
 RISING = "{_target_: fer_ssl.method.ramp.Ramp, peak: 1.0, start: %s, end: 0.4, steps: 1000}"
+LABELS_TWICE = ["+experiment=best", "loss.supervised.weight=2"]
 TEACH_TWO = "loss.pseudo_label.views=[strong,strong2]"
-# by record: what was tried, and its overrides; first from scratch, then from features
+# by record: what was tried, and its overrides; from scratch, from scratch with more labels, from features
 TRIED = {
     "supervised": ("labels alone", ["+experiment=supervised"]),
     "dtm_infonce": (
@@ -91,6 +92,14 @@ TRIED = {
     ),
     "best": ("*three views*, strong views that move: `best`", ["+experiment=best"]),
     "best_two_passes": ("`best`, strong views in a pass of their own", ["+experiment=best", "passes=two"]),
+    "best_labels_2": ("`best`, labels x 2", LABELS_TWICE),
+}
+MORE = "data.labels_per_class=250"
+TRIED_WITH_250 = {
+    "softmatch_250": ("`softmatch`", ["+experiment=softmatch", MORE]),
+    "softmatch_250_labels_2": ("`softmatch`, labels x 2", ["+experiment=softmatch", "loss.supervised.weight=2", MORE]),
+    "best_250": ("`best`", ["+experiment=best", MORE]),
+    "best_250_labels_2": ("`best`, labels x 2", [*LABELS_TWICE, MORE]),
 }
 TRIED_FROM_FEATURES = {
     "features_uniform": ("soft pseudo-labels, aligned to uniform", ["+experiment=soft_teacher"]),
@@ -109,10 +118,10 @@ def trials(fold: Path, init: Path | None, seeds: list[int]) -> Iterator[tuple[st
     """Yield name and overrides of every trial on the faces of `fold`, those from features where `init` holds some."""
     for seed in seeds:
         draw = [f"data.root={fold}", "data.labels_per_class=100", f"data.split_seed={seed}", f"seed={seed}"]
-        for name, (_, (experiment, *parts)) in TRIED.items():
-            yield f"{name}_seed{seed}", [experiment, "+protocol=p1", *parts, *draw]
+        for name, (_, (experiment, *parts)) in (TRIED | TRIED_WITH_250).items():
+            yield f"{name}_seed{seed}", [experiment, "+protocol=p1", *draw, *parts]
         for name, (_, (experiment, *parts)) in TRIED_FROM_FEATURES.items() if init else ():
-            yield f"{name}_seed{seed}", [experiment, "+protocol=p1", *parts, f"backbone.init={init}", *draw]
+            yield f"{name}_seed{seed}", [experiment, "+protocol=p1", *draw, *parts, f"backbone.init={init}"]
 
 
 def write_recipe(records: Path, page: Path) -> None:
@@ -124,7 +133,8 @@ def table(records: Path) -> Iterator[str]:
     """Yield the lines of a table: what was tried, scores in percent, pseudo-labels that were right, cost, commits."""
     yield "| from | tried | seeds | macro-F1 | accuracy | pseudo-labels right | minutes | commit |"
     yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
-    for start, tried in (("scratch", TRIED), ("features", TRIED_FROM_FEATURES)):
+    groups = {"scratch": TRIED, "scratch, 250 labels": TRIED_WITH_250, "features": TRIED_FROM_FEATURES}
+    for start, tried in groups.items():
         for name, (what, _) in tried.items():
             runs = [Run(folder) for folder in sorted(records.glob(f"{name}_seed*"))]
             if runs:
