@@ -46,6 +46,7 @@ FACES = {name: [f"+experiment={name}"] for name in (*SCRATCH, "dtm_infonce_faces
     "dtm_infonce_two_views": [*DTM_OF_TWO_VIEWS, "name=dtm_infonce_two_views"],
     # what won on validation faces at 250 labels per class, and lost at 100
     "best_labels_2": [*LABELS_TWICE, "name=best_labels_2"],
+    "softmatch_labels_2": ["+experiment=softmatch", "loss.supervised.weight=2", "name=softmatch_labels_2"],
     "dtm_infonce_lfw": ["+experiment=dtm_infonce", "unlabeled=shards"],
 }  # fmt: skip
 PRETRAINED = {
