@@ -13,8 +13,9 @@ PREFACE = """# Benchmarks
 
 Written by `make bench`. A ratio is the median over pairs timed in turns in one process, after warm-up, ours over the
 reference: of seconds and MiB less is better, of images/s more. `±` is half the distance of its quartiles; the seconds
-and rates themselves drift with the machine. The bare loop is the same training step by hand: channels_last, autocast
-where training uses it, no gradient for the weak view, one fused call each for EMA and optimizer.
+and rates themselves drift with the machine. The bare loop is the same training step by hand: torch's convolutions,
+channels_last, autocast where training uses it, no gradient for the weak view, one fused call each for EMA and
+optimizer.
 """
 
 
