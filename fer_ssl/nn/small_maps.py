@@ -48,10 +48,9 @@ class SmallMapConv2d(nn.Conv2d):
 
 def joining_taps(before: Size, kernel: tuple[int, ...], stride: tuple[int, ...], padding: Size) -> Tensor:
     """Return which tap of a kernel joins two places, as 0 and 1, [places after x places before, taps]."""
-    count = before[0] * before[1]
-    numbered = torch.arange(1.0, count + 1).reshape(1, 1, *before)  # 0 is padding
-    seen = F.unfold(numbered, kernel, padding=padding, stride=stride)[0].long()  # [taps, places after]
-    return F.one_hot(seen, count + 1)[..., 1:].flatten(1).T
+    numbered = torch.arange(1.0, before[0] * before[1] + 1)
+    seen = F.unfold(numbered.reshape(1, 1, *before), kernel, padding=padding, stride=stride)[0]  # [taps, places after]
+    return (seen[..., None] == numbered).flatten(1).T  # 0 is padding, and no place's number
 
 
 def size_after(conv: nn.Conv2d, before: Size) -> Size:
