@@ -1,4 +1,4 @@
-"""A weight that rises while a run trains."""
+"""A number that rises while a run trains."""
 
 from dataclasses import dataclass
 
@@ -21,11 +21,16 @@ class Ramp:
     def __post_init__(self) -> None:
         if not 0 <= self.start < self.end <= 1:
             raise ConfigError(
-                f"a weight cannot rise from {self.start} to {self.end} of training; set loss.<term>.weight.start and "
-                "loss.<term>.weight.end with 0 <= start < end <= 1, or loss.<term>.weight=<number>"
+                f"a number cannot rise from {self.start} to {self.end} of training; set start and end of that ramp, such "
+                "as loss.<term>.weight.start, with 0 <= start < end <= 1, or a number in its place"
             )
 
     def at(self, global_step: int) -> float:
-        """Return the weight of optimizer step `global_step`, counted from 0."""
+        """Return the number in optimizer step `global_step`, counted from 0."""
         risen = (global_step / self.steps - self.start) / (self.end - self.start)
         return self.peak * min(max(risen, 0.0), 1.0)
+
+
+def at(number: float | Ramp, global_step: int) -> float:
+    """Return `number` as it stands in optimizer step `global_step`; one that is no ramp stands still."""
+    return number.at(global_step) if isinstance(number, Ramp) else number

@@ -5,7 +5,7 @@ from typing import TypeVar
 from torch import Tensor, nn
 
 from fer_ssl.errors import ConfigError
-from fer_ssl.method.ramp import Ramp
+from fer_ssl.method.ramp import Ramp, at
 from fer_ssl.types import Step
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ class Term(nn.Module):
 
     def weight_at(self, global_step: int) -> float:
         """Return how many times the term counts in optimizer step `global_step`."""
-        return self.weight.at(global_step) if isinstance(self.weight, Ramp) else self.weight
+        return at(self.weight, global_step)
 
     def weighted(self, step: Step) -> Tensor:
         """Return the term as often as it counts in this step."""

@@ -7,6 +7,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from fer_ssl.errors import ConfigError
 from fer_ssl.method.losses import PoolAdjusted, Supervised
+from fer_ssl.method.ramp import Ramp
 from fer_ssl.types import Output, Step
 
 # columns: how often each class looks like face 0, 1, 2
@@ -14,8 +15,8 @@ LOOKS = torch.tensor([[0.7, 0.2, 0.1], [0.2, 0.6, 0.2], [0.1, 0.2, 0.7]])
 PRIOR = torch.tensor([0.6, 0.3, 0.1])
 
 
-def step(logits: Tensor, labels: Tensor, probs: Tensor | None) -> Step:
-    return Step({"labeled": Output(logits, logits)}, {}, labels, None, probs, None, None, None, 0)
+def step(logits: Tensor, labels: Tensor, probs: Tensor | None, global_step: int = 0) -> Step:
+    return Step({"labeled": Output(logits, logits)}, {}, labels, None, probs, None, None, None, global_step)
 
 
 def test_the_logits_lose_the_log_of_the_running_mean_prediction() -> None:
@@ -60,3 +61,11 @@ def test_it_finds_the_prior_and_the_posterior_of_the_pool() -> None:
 def test_a_run_without_a_pool_is_told() -> None:
     with pytest.raises(ConfigError, match="PoolAdjusted needs predictions on unlabeled faces"):
         PoolAdjusted(3)(step(torch.zeros(1, 3), torch.tensor([0]), None))
+
+
+def test_its_strength_may_rise() -> None:
+    logits, labels, probs = torch.randn(4, 3), torch.tensor([0, 1, 2, 0]), PRIOR.repeat(2, 1)
+    rising = PoolAdjusted(3, decay=0.0, strength=Ramp(1.0, 0.2, 0.6, 100))
+    for global_step, strength in ((0, 0.0), (20, 0.0), (40, 0.5), (60, 1.0), (99, 1.0)):
+        expected = F.cross_entropy(logits - strength * PRIOR.log(), labels)
+        torch.testing.assert_close(rising(step(logits, labels, probs, global_step)), expected)
