@@ -21,8 +21,8 @@ class Ramp:
     def __post_init__(self) -> None:
         if not 0 <= self.start < self.end <= 1:
             raise ConfigError(
-                f"a number cannot rise from {self.start} to {self.end} of training; set start and end of that ramp, such "
-                "as loss.<term>.weight.start, with 0 <= start < end <= 1, or a number in its place"
+                f"a number cannot rise from {self.start} to {self.end} of training; set start and end of that ramp, as "
+                "loss.<term>.weight.start, with 0 <= start < end <= 1, or a number in its place"
             )
 
     def at(self, global_step: int) -> float:

@@ -14,5 +14,5 @@ def test_a_weight_rises_and_stays() -> None:
 
 @pytest.mark.parametrize(("start", "end"), [(0.4, 0.4), (0.5, 0.1), (-0.1, 0.4), (0.0, 1.1)])
 def test_a_weight_that_cannot_rise_is_refused(start: float, end: float) -> None:
-    with pytest.raises(ConfigError, match=r"cannot rise from .* set loss\.<term>\.weight\.start"):
+    with pytest.raises(ConfigError, match=r"set start and end of that ramp, as loss\.<term>\.weight\.start"):
         Ramp(1.0, start, end, 100)
