@@ -19,7 +19,8 @@ ADJUSTED = [*SOFT, "loss=[supervised_pool_adjusted,pseudo_label,infonce_all]"]
 TWO_VIEWS = [*ADJUSTED, "loss.infonce.weight=1.0"]
 SHARPER = [*TWO_VIEWS, "loss.infonce.temperature=0.1"]
 RISING = "{_target_: fer_ssl.method.ramp.Ramp, peak: 1.0, start: %s, end: 0.4, steps: 1000}"
-LABELS_TWICE = ["+experiment=best", "loss.supervised.weight=2"]
+MOVED = ["+experiment=best", "loss=[supervised_pool_adjusted,pseudo_label_two_views,infonce_three_views]"]
+TWICE, HALF = "loss.supervised.weight=2", "loss.supervised.strength=0.5"
 TEACH_TWO = "loss.pseudo_label.views=[strong,strong2]"
 # by record: what was tried, and its overrides; from scratch, from scratch with more labels, from features
 TRIED = {
@@ -90,16 +91,25 @@ TRIED = {
         "*three views*, contrast between the two strong ones alone, which move",
         [*SHARPER, "view=weak_moved", "loss.infonce.weight=2.0", "loss.infonce.views=[strong,strong2]", TEACH_TWO],
     ),
-    "best": ("*three views*, strong views that move: `best`", ["+experiment=best"]),
-    "best_two_passes": ("`best`, strong views in a pass of their own", ["+experiment=best", "passes=two"]),
-    "best_labels_2": ("`best`, labels x 2", LABELS_TWICE),
+    "moved": ("*three views*, strong views that move: *moved*", MOVED),
+    "moved_two_passes": ("*moved*, strong views in a pass of their own", [*MOVED, "passes=two"]),
+    "moved_labels_2": ("*moved*, labels x 2", [*MOVED, TWICE]),
+    "moved_half_prior": ("*moved*, labels taught for half the log of the pool's frequencies", [*MOVED, HALF]),
+    "best": ("*moved*, labels taught for the pool's frequencies more and more: `best`", ["+experiment=best"]),
 }
 MORE = "data.labels_per_class=250"
 TRIED_WITH_250 = {
     "softmatch_250": ("`softmatch`", ["+experiment=softmatch", MORE]),
-    "softmatch_250_labels_2": ("`softmatch`, labels x 2", ["+experiment=softmatch", "loss.supervised.weight=2", MORE]),
+    "softmatch_250_labels_2": ("`softmatch`, labels x 2", ["+experiment=softmatch", TWICE, MORE]),
+    "moved_250": ("*moved*", [*MOVED, MORE]),
+    "moved_250_labels_2": ("*moved*, labels x 2", [*MOVED, TWICE, MORE]),
+    "moved_250_half_prior": ("*moved*, half the log of the pool's frequencies", [*MOVED, HALF, MORE]),
+    "moved_250_half_prior_labels_2": ("the same, labels x 2", [*MOVED, HALF, TWICE, MORE]),
+    "best_250_rising_sooner": (
+        "`best`, the pool's frequencies all counted from half-way on",
+        ["+experiment=best", "loss.supervised.strength.end=0.5", MORE],
+    ),
     "best_250": ("`best`", ["+experiment=best", MORE]),
-    "best_250_labels_2": ("`best`, labels x 2", [*LABELS_TWICE, MORE]),
 }
 TRIED_FROM_FEATURES = {
     "features_uniform": ("soft pseudo-labels, aligned to uniform", ["+experiment=soft_teacher"]),
