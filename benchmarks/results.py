@@ -23,7 +23,7 @@ import yaml
 from beside import write_beside
 from fold import make_fold
 from heads import write_heads
-from recipe import DTM_OF_TWO_VIEWS, LABELS_TWICE, SEEDS, STUDENT, trials, write_recipe
+from recipe import DTM_OF_TWO_VIEWS, MOVED, SEEDS, STUDENT, trials, write_recipe
 from summary import write_summary
 
 SYNTHETIC = {name: [f"+experiment={name}"] for name in ("supervised", "fixmatch", "dtm_infonce")}
@@ -44,9 +44,8 @@ FACES = {name: [f"+experiment={name}"] for name in (*SCRATCH, "dtm_infonce_faces
     "dtm_infonce_contrast": ["+experiment=dtm_infonce", *CONTRAST, "name=dtm_infonce_contrast"],
     # fewer views a step, as the peers have them
     "dtm_infonce_two_views": [*DTM_OF_TWO_VIEWS, "name=dtm_infonce_two_views"],
-    # what won on validation faces at 250 labels per class, and lost at 100
-    "best_labels_2": [*LABELS_TWICE, "name=best_labels_2"],
-    "softmatch_labels_2": ["+experiment=softmatch", "loss.supervised.weight=2", "name=softmatch_labels_2"],
+    # as `best` was before: the pool's frequencies counted in full from the first step
+    "best_whole_prior": [*MOVED, "name=best_whole_prior"],
     "dtm_infonce_lfw": ["+experiment=dtm_infonce", "unlabeled=shards"],
 }  # fmt: skip
 PRETRAINED = {
