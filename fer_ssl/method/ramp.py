@@ -31,6 +31,13 @@ class Ramp:
         return self.peak * min(max(risen, 0.0), 1.0)
 
 
+def checked(number: float | Ramp, setting: str) -> float | Ramp:
+    """Return `number`; raise ConfigError, naming the `setting` of a loss term, for what is neither that nor a ramp."""
+    if not isinstance(number, int | float | Ramp):
+        raise ConfigError(f"{setting} of a loss is no number but {number!r}; set loss.<term>.{setting}=<number>")
+    return number
+
+
 def at(number: float | Ramp, global_step: int) -> float:
     """Return `number` as it stands in optimizer step `global_step`; one that is no ramp stands still."""
     return number.at(global_step) if isinstance(number, Ramp) else number

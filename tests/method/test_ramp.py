@@ -1,7 +1,7 @@
 import pytest
 
 from fer_ssl.errors import ConfigError
-from fer_ssl.method.losses import PseudoLabel
+from fer_ssl.method.losses import PoolAdjusted, PseudoLabel
 from fer_ssl.method.ramp import Ramp
 
 
@@ -16,3 +16,10 @@ def test_a_weight_rises_and_stays() -> None:
 def test_a_weight_that_cannot_rise_is_refused(start: float, end: float) -> None:
     with pytest.raises(ConfigError, match=r"set start and end of that ramp, as loss\.<term>\.weight\.start"):
         Ramp(1.0, start, end, 100)
+
+
+def test_what_is_no_number_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"weight of a loss is no number but 'high'; set loss\.<term>\.weight="):
+        PseudoLabel(weight="high")
+    with pytest.raises(ConfigError, match="strength of a loss is no number but None"):
+        PoolAdjusted(3, strength=None)

@@ -5,7 +5,7 @@ from typing import TypeVar
 from torch import Tensor, nn
 
 from fer_ssl.errors import ConfigError
-from fer_ssl.method.ramp import Ramp, at
+from fer_ssl.method.ramp import Ramp, at, checked
 from fer_ssl.types import Step
 
 T = TypeVar("T")
@@ -30,7 +30,7 @@ class Term(nn.Module):
 
     def __init__(self, weight: Weight) -> None:
         super().__init__()
-        self.weight = weight
+        self.weight = checked(weight, "weight")
 
     def forward(self, step: Step) -> Tensor:
         """Return the unweighted term, a scalar connected to the graph on every rank."""

@@ -7,7 +7,7 @@ from torch.nn import functional as F  # noqa: N812
 from fer_ssl import dist
 from fer_ssl.method.losses.base import require
 from fer_ssl.method.losses.supervised import Supervised
-from fer_ssl.method.ramp import Ramp, at
+from fer_ssl.method.ramp import Ramp, at, checked
 from fer_ssl.types import Step
 
 
@@ -36,7 +36,8 @@ class PoolAdjusted(Supervised):
         floor: float = 0.05,
     ) -> None:
         super().__init__(weight, smoothing, soft)
-        self.strength, self.decay, self.floor = strength, decay, floor / classes
+        self.strength = checked(strength, "strength")
+        self.decay, self.floor = decay, floor / classes
         self.register_buffer("prior", torch.full((classes,), 1 / classes))
 
     def forward(self, step: Step) -> Tensor:
