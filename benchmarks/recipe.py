@@ -121,6 +121,7 @@ TRIED_FROM_FEATURES = {
         ["+experiment=best_pretrained", "loss.supervised.smoothing=0.1", "optim.lr=0.02"],
     ),
 }
+EARLY = 300  # the step of 1,000 by which one class is many pseudo-labels, or none is
 SEEDS = [10]  # of labels and runs, by default; the table of scores has 0 to 2
 
 
@@ -140,9 +141,9 @@ def write_recipe(records: Path, page: Path) -> None:
 
 
 def table(records: Path) -> Iterator[str]:
-    """Yield the lines of a table: what was tried, scores in percent, pseudo-labels that were right, cost, commits."""
-    yield "| from | tried | seeds | macro-F1 | accuracy | pseudo-labels right | minutes | commit |"
-    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
+    """Yield the lines of a table: what was tried, scores and, of pseudo-labels, shares in percent, cost, commits."""
+    yield f"| from | tried | seeds | macro-F1 | accuracy | largest class, step {EARLY} | right | minutes | commit |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     groups = {"scratch": TRIED, "scratch, 250 labels": TRIED_WITH_250, "features": TRIED_FROM_FEATURES}
     for start, tried in groups.items():
         for name, (what, _) in tried.items():
@@ -154,6 +155,7 @@ def table(records: Path) -> Iterator[str]:
 def _row(start: str, what: str, runs: list[Run]) -> str:
     seeds = ", ".join(str(run.setting("seed")) for run in runs)
     scores = [_each(runs, name, 100, 2) for name in ("test.macro_f1", "test.accuracy")]
+    scores.append(", ".join(map(_largest_class, runs)))
     facts = [_each(runs, "pseudo.accuracy_all", 100, 1), _each(runs, "train.seconds", 1 / 60, 1)]
     commits = ", ".join(sorted({run.score("environment.commit") for run in runs}))
     return f"| {' | '.join([start, what, seeds, *scores, *facts, commits])} |"
@@ -162,3 +164,12 @@ def _row(start: str, what: str, runs: list[Run]) -> str:
 def _each(runs: list[Run], score: str, times: float, digits: int) -> str:
     values = [run.score(score) for run in runs]
     return ", ".join("-" if value is None else f"{times * value:.{digits}f}" for value in values)
+
+
+def _largest_class(run: Run) -> str:
+    """Return the class that had most pseudo-labels at step EARLY, and its share of them in percent."""
+    counts = {name: float(series.values[series.steps == EARLY].sum()) for name, series in run.family("count").items()}
+    if not any(counts.values()):
+        return "-"
+    most = max(counts, key=counts.__getitem__)
+    return f"{most} {100 * counts[most] / sum(counts.values()):.0f}"
