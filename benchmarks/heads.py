@@ -13,16 +13,27 @@ BUDGET = 100  # labels per class
 
 
 def write_heads(records: Path, folder: Path, parts: Mapping[str, Sequence[str]]) -> None:
-    """Write the scores of the FER2013 runs in `records` into the experiments of `folder` that have their names.
+    """Write the scores of the runs in `records` into the experiments of `folder` that have their names.
 
-    `parts` are the overrides that a method's runs had beside its experiment and the protocol, by its name.
+    A head tells of its command as it stands, on procedural faces, and of FER2013 at BUDGET. `parts` are the overrides
+    that a method's runs on FER2013 had beside its experiment and the protocol, by its name.
     """
-    shown = [run for run in runs_at_home(records) if run.setting("data.labels_per_class") in (BUDGET, None)]
-    groups = {group[0].name: group for group in experiments(shown)}
+    procedural = by_name(runs_at_home(records / "synthetic"))
+    shown = [run for run in runs_at_home(records / "p1") if run.setting("data.labels_per_class") in (BUDGET, None)]
+    real = by_name(shown)
     for path in sorted(folder.glob("*.yaml")):
-        group = groups.get(path.stem, [])
+        lines = []
+        if group := procedural.get(path.stem):
+            lines.append(f"procedural faces: {outcome(group)}")
+        if group := real.get(path.stem):
+            lines.append(f"{settings(group[0], parts.get(path.stem, ()))}: {outcome(group)}")
         text = path.read_text(encoding="utf-8")
-        path.write_text(with_line(text, sentence(group, parts.get(path.stem, ())) if group else None), encoding="utf-8")
+        path.write_text(with_lines(text, lines), encoding="utf-8")
+
+
+def by_name(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Return the runs of every experiment by its name."""
+    return {group[0].name: group for group in experiments(runs)}
 
 
 def runs_at_home(records: Path) -> list[Run]:
@@ -31,23 +42,26 @@ def runs_at_home(records: Path) -> list[Run]:
     return [run for run in runs if pool_name(run) in ("same", "none")]
 
 
-def sentence(group: Sequence[Run], parts: Sequence[str]) -> str:
-    """Return one line on the runs of an experiment: labels, score in percent over seeds, cost."""
+def settings(run: Run, parts: Sequence[str]) -> str:
+    """Return what a run on FER2013 had beside its experiment: overrides, features, labels."""
+    budget = run.setting("data.labels_per_class")
+    labels = "all labels" if budget is None else f"{budget} labels per class"
+    init = run.setting("backbone.init")
+    start = [] if init is None else [f"from the features of {init}"]
+    return f"{' '.join(['+protocol=p1', *parts, *start])}, {labels}"
+
+
+def outcome(group: Sequence[Run]) -> str:
+    """Return score in percent over seeds and cost of the runs of an experiment."""
     scores = [100 * run.score("test.macro_f1") for run in group]
     spread = f" ± {stdev(scores):.2f}" if len(scores) > 1 else ""
-    budget = group[0].setting("data.labels_per_class")
-    labels = "all labels" if budget is None else f"{budget} labels per class"
     minutes = mean(run.score("train.seconds") for run in group) / 60
-    init = group[0].setting("backbone.init")
-    start = [] if init is None else [f"from the features of {init}"]
-    settings = " ".join(["+protocol=p1", *parts, *start])
     seeds = f"{len(scores)} seed{'s' if len(scores) > 1 else ''}"
-    return f"{settings}, {labels}: macro-F1 {mean(scores):.2f}{spread}, {seeds}, {minutes:.1f} min"
+    return f"macro-F1 {mean(scores):.2f}{spread}, {seeds}, {minutes:.1f} min"
 
 
-def with_line(text: str, measured: str | None) -> str:
-    """Return an experiment's text with one line on what was measured at the end of its head, none for None."""
+def with_lines(text: str, measured: Sequence[str]) -> str:
+    """Return an experiment's text with these lines on what was measured at the end of its head, and no others."""
     lines = [line for line in text.splitlines() if not line.startswith(MARK)]
     head = list(takewhile(lambda line: line.startswith("#"), lines))
-    line = [] if measured is None else [MARK + measured]
-    return "\n".join([*head, *line, *lines[len(head) :]]) + "\n"
+    return "\n".join([*head, *(MARK + line for line in measured), *lines[len(head) :]]) + "\n"

@@ -1,6 +1,6 @@
 """Run a suite of experiments, skipping finished runs; write docs/results.md and the heads of conf/experiment from them.
 
-python benchmarks/results.py synthetic                      # procedural faces, the default data
+python benchmarks/results.py synthetic                      # every experiment on procedural faces, the default data
 python benchmarks/results.py p1 --data ../shared/data       # FER2013, conf/protocol/p1.yaml; p2 is its longer form
 python benchmarks/results.py p1 --only soft_teacher_pretrained --init outputs/pretrain/checkpoints/last.ckpt
 python benchmarks/results.py ferplus --data ../shared/data  # the same with FER+ majority labels, drawn by the seed
@@ -26,7 +26,6 @@ from heads import write_heads
 from recipe import DTM_OF_TWO_VIEWS, MOVED, SEEDS, STUDENT, trials, write_recipe
 from summary import write_summary
 
-SYNTHETIC = {name: [f"+experiment={name}"] for name in ("supervised", "fixmatch", "dtm_infonce")}
 SCRATCH = ("supervised", "fixmatch", "flexmatch", "freematch", "softmatch", "adamatch", "dtm_infonce", "soft_teacher")
 CONTRAST = ["loss.infonce.weight=0.5", *STUDENT]
 FACES = {name: [f"+experiment={name}"] for name in (*SCRATCH, "dtm_infonce_faces", "best")} | {
@@ -54,6 +53,10 @@ PRETRAINED = {
 TABLE, RECIPE, PEERS, README = Path("docs/results.md"), Path("docs/recipe.md"), Path("docs/peers.md"), Path("README.md")
 EXPERIMENTS = Path("conf/experiment")
 RECORDS = Path("docs/runs")  # configuration, metrics and history of every finished run: what the table is made of
+# no runs of the default steps from scratch that learn expressions: they have steps of their own, features, or rounds
+UNLIKE = {
+    "adacm", "best_pretrained", "pretrain_identity", "pretrain_infonce", "pretrain_moco", "self_training", "crest_plus",
+}  # fmt: skip
 PLACES = ("run_dir", "root", "split_file", "init")  # keys of a configuration that hold paths of the machine it ran on
 
 Job = tuple[str, list[str]]
@@ -61,8 +64,9 @@ Job = tuple[str, list[str]]
 
 def synthetic(args: argparse.Namespace) -> Iterator[Job]:
     """Yield name and overrides of every run on procedural faces."""
-    for seed, method in product(args.seeds, args.only or SYNTHETIC):
-        yield f"{method}_seed{seed}", [*SYNTHETIC[method], f"seed={seed}"]
+    methods = sorted({path.stem for path in EXPERIMENTS.glob("*.yaml")} - UNLIKE)
+    for seed, method in product(args.seeds, args.only or methods):
+        yield f"{method}_seed{seed}", [f"+experiment={method}", f"seed={seed}"]
 
 
 def fer2013(args: argparse.Namespace) -> Iterator[Job]:
@@ -149,7 +153,7 @@ def write_table() -> None:
     """Write docs/results.md, heads of experiments and tables of README, recipe and peers from the recorded runs."""
     records = [str(RECORDS / suite) for suite in TESTED if (RECORDS / suite).exists()]
     subprocess.run([sys.executable, "-m", "fer_ssl.report", *records, "--table", str(TABLE)], check=True)
-    write_heads(RECORDS / "p1", EXPERIMENTS, {name: parts for name, (_, *parts) in FACES.items()})
+    write_heads(RECORDS, EXPERIMENTS, {name: parts for name, (_, *parts) in FACES.items()})
     write_recipe(RECORDS / "recipe", RECIPE)
     write_beside(RECORDS / "p1", PEERS)
     write_summary(RECORDS / "p1", README)

@@ -14,7 +14,7 @@ from bench import SUITE
 from beside import write_beside
 from compare import compared, figures
 from gpu import measure_gpu
-from heads import with_line, write_heads
+from heads import with_lines, write_heads
 from loops import adacm_step, bare_step, fixmatch_loss, networks, our_step, parameter_by_parameter, ready, usb_step
 from measuring import Options, Pairs, Skipped, in_turns
 from recipe import trials, write_recipe
@@ -120,19 +120,21 @@ def test_the_script_keeps_the_entries_it_does_not_measure(tmp_path: Path) -> Non
     assert "old step" not in page.read_text()
 
 
-def test_a_head_holds_one_line_of_what_was_measured() -> None:
+def test_a_head_holds_the_lines_of_what_was_measured() -> None:
     text = "# @package _global_\n# What it is.\nname: one # two\n"
-    first = with_line(text, "31.5")
-    assert first == "# @package _global_\n# What it is.\n# Measured: 31.5\nname: one # two\n"
-    assert with_line(first, "32.5") == first.replace("31.5", "32.5")
-    assert with_line(first, None) == text
+    first = with_lines(text, ["31.5", "32.5"])
+    assert first == "# @package _global_\n# What it is.\n# Measured: 31.5\n# Measured: 32.5\nname: one # two\n"
+    assert with_lines(first, ["33.5"]) == first.replace("31.5", "33.5").replace("# Measured: 32.5\n", "")
+    assert with_lines(first, []) == text
 
 
 def test_the_heads_of_the_experiments_tell_what_the_records_hold(tmp_path: Path) -> None:
     ours = ROOT / "conf" / "experiment"
     copies = Path(shutil.copytree(ours, tmp_path / "experiment"))
-    write_heads(ROOT / "docs" / "runs" / "p1", copies, {name: parts for name, (_, *parts) in FACES.items()})
-    assert "# Measured: +protocol=p1, 100 labels" in (copies / "supervised.yaml").read_text()
+    write_heads(ROOT / "docs" / "runs", copies, {name: parts for name, (_, *parts) in FACES.items()})
+    head = (copies / "supervised.yaml").read_text()
+    assert "# Measured: procedural faces: macro-F1 " in head
+    assert "# Measured: +protocol=p1, 100 labels" in head
     for path in ours.glob("*.yaml"):
         assert (copies / path.name).read_text() == path.read_text(), "run python benchmarks/results.py table"
 
