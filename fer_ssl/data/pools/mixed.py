@@ -8,6 +8,7 @@ from fer_ssl.data.joined import join
 from fer_ssl.data.pools.folder import FolderPool
 from fer_ssl.data.pools.lmdb import LmdbPool
 from fer_ssl.data.pools.parquet import ParquetPool
+from fer_ssl.data.pools.prepared import PreparedPool
 from fer_ssl.data.pools.recordio import RecordPool
 from fer_ssl.data.pools.shards import ShardPool
 from fer_ssl.data.pools.video import VideoPool
@@ -19,6 +20,7 @@ KINDS = {
     "folder": FolderPool,
     "lmdb": LmdbPool,
     "parquet": ParquetPool,
+    "prepared": PreparedPool,
     "recordio": RecordPool,
     "shards": ShardPool,
     "video": VideoPool,

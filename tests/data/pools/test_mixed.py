@@ -7,11 +7,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from packing import packed, scene
 
 from fer_ssl.data.decode import Decoder
 from fer_ssl.data.joined import JoinedImages
 from fer_ssl.data.module import deal_pool
 from fer_ssl.data.pools.mixed import MixedPool
+from fer_ssl.data.preparing.manifest import read_manifest
 from fer_ssl.data.samplers import CYCLE, MixedSampler, interleaved
 from fer_ssl.errors import ConfigError
 from fer_ssl.types import Provenance
@@ -52,6 +54,19 @@ def test_a_pool_of_the_mixture_has_its_own_provenance(entries) -> None:
     told = [origins.records[row] for row in origins.rows.tolist()]
     assert told == [Provenance()] * 5 + [Provenance(licence="CC0-1.0", collected="2019")] * 3
     assert MixedPool([entries[0]]).load(Decoder(8, 1)).origins is None, "what is told of all pools holds"
+
+
+def test_prepared_faces_keep_the_origins_that_their_manifest_tells(entries, tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    scene(50).save(tmp_path / "taken" / "ann.jpg")
+    packed(tmp_path / "taken", tmp_path / "faces")
+    prepared = {"kind": "prepared", "root": str(tmp_path / "faces"), "provenance": {"licence": "unlike the manifest's"}}
+    faces = MixedPool([entries[1], prepared]).load(Decoder(8, 1))
+    assert faces.origins is not None
+    assert len(faces) == 3 + 1
+    told = [faces.origins.records[row].licence for row in faces.origins.rows.tolist()]
+    assert told == [None] * 3 + [read_manifest(tmp_path / "faces", "")["licence"][0].as_py()]
+    assert told[-1] is not None
 
 
 def test_batches_follow_the_weights_after_faces_were_left_out(entries) -> None:
