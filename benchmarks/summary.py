@@ -7,10 +7,12 @@ from statistics import mean, stdev
 from heads import runs_at_home
 from writing import write_between_marks
 
-from fer_ssl.reports.grouping import experiments
+from fer_ssl.reports.grouping import draw_of, experiments
 from fer_ssl.reports.run import Run
 
 BUDGETS = (25, 100, 250)
+OURS = "best"
+PEERS = ("supervised", "fixmatch", "flexmatch", "freematch", "softmatch", "adamatch", "adacm")
 METHODS = {
     "supervised": "supervised",
     "fixmatch": "FixMatch",
@@ -44,6 +46,22 @@ def table(records: Path) -> Iterator[str]:
         if any((name, budget) in groups for budget in BUDGETS):
             cells = [score(groups.get((name, budget), [])) for budget in BUDGETS]
             yield f"| {shown} | {' | '.join(cells)} |"
+    leads = [lead(groups[OURS, budget], [groups.get((name, budget), []) for name in PEERS]) for budget in BUDGETS]
+    yield f"| `{OURS}` over the best peer or supervised, paired by seed | {' | '.join(leads)} |"
+
+
+def lead(ours: Sequence[Run], peers: Sequence[Sequence[Run]]) -> str:
+    """Return the differences to the peer that is best on our draws, which share labels and seed: mean and deviation."""
+    own = by_draw(ours)
+    met = [scores for scores in map(by_draw, peers) if scores.keys() >= own.keys()]
+    best = max(met, key=lambda scores: mean(scores[draw] for draw in own))
+    differences = [own[draw] - best[draw] for draw in own]
+    return f"{mean(differences):+.2f} ± {stdev(differences):.2f}"
+
+
+def by_draw(group: Sequence[Run]) -> dict[str, float]:
+    """Return the scores of an experiment's runs in percent, by seeds and splits."""
+    return {draw_of(run): 100 * run.score("test.macro_f1") for run in group}
 
 
 def score(group: Sequence[Run]) -> str:
