@@ -26,7 +26,10 @@ from heads import write_heads
 from recipe import DTM_OF_TWO_VIEWS, MOVED, SEEDS, STUDENT, trials, write_recipe
 from summary import write_summary
 
-SCRATCH = ("supervised", "fixmatch", "flexmatch", "freematch", "softmatch", "adamatch", "dtm_infonce", "soft_teacher")
+SCRATCH = (
+    "supervised", "fixmatch", "flexmatch", "freematch", "softmatch", "adamatch", "dash", "debiaspl", "uda", "pseudolabel",
+    "pi_model", "mean_teacher", "mixmatch", "remixmatch", "comatch", "simmatch", "dtm_infonce", "soft_teacher",
+)  # fmt: skip
 CONTRAST = ["loss.infonce.weight=0.5", *STUDENT]
 FACES = {name: [f"+experiment={name}"] for name in (*SCRATCH, "dtm_infonce_faces", "best")} | {
     # the plain linear head: the normalised one never passes its threshold from scratch with this optimizer

@@ -12,7 +12,10 @@ from fer_ssl.reports.run import Run
 
 BUDGETS = (25, 100, 250)
 OURS = "best"
-PEERS = ("supervised", "fixmatch", "flexmatch", "freematch", "softmatch", "adamatch", "adacm")
+PEERS = (
+    "supervised", "fixmatch", "flexmatch", "freematch", "softmatch", "adamatch", "mixmatch", "remixmatch", "comatch",
+    "simmatch", "uda", "mean_teacher", "adacm",
+)  # fmt: skip
 METHODS = {
     "supervised": "supervised",
     "fixmatch": "FixMatch",
@@ -20,6 +23,12 @@ METHODS = {
     "freematch": "FreeMatch",
     "softmatch": "SoftMatch",
     "adamatch": "AdaMatch",
+    "mixmatch": "MixMatch",
+    "remixmatch": "ReMixMatch",
+    "comatch": "CoMatch",
+    "simmatch": "SimMatch",
+    "uda": "UDA",
+    "mean_teacher": "Mean Teacher",
     "adacm": "Ada-CM, plain linear head",
     "dtm_infonce": "`dtm_infonce`",
     "dtm_infonce_two_views": "`dtm_infonce_faces` with two views of a face",
