@@ -27,8 +27,8 @@ from recipe import DTM_OF_TWO_VIEWS, MOVED, SEEDS, STUDENT, trials, write_recipe
 from summary import write_summary
 
 SCRATCH = (
-    "supervised", "fixmatch", "flexmatch", "freematch", "softmatch", "adamatch", "dash", "debiaspl", "uda", "pseudolabel",
-    "pi_model", "mean_teacher", "mixmatch", "remixmatch", "comatch", "simmatch", "dtm_infonce", "soft_teacher",
+    "supervised", "fixmatch", "flexmatch", "freematch", "softmatch", "adamatch", "dash", "debiaspl", "uda",
+    "pseudolabel", "pi_model", "mean_teacher", "mixmatch", "remixmatch", "comatch", "simmatch", "dtm_infonce", "soft_teacher",
 )  # fmt: skip
 CONTRAST = ["loss.infonce.weight=0.5", *STUDENT]
 FACES = {name: [f"+experiment={name}"] for name in (*SCRATCH, "dtm_infonce_faces", "best")} | {
