@@ -28,7 +28,8 @@ from summary import write_summary
 
 SCRATCH = (
     "supervised", "fixmatch", "flexmatch", "freematch", "softmatch", "adamatch", "dash", "debiaspl", "uda",
-    "pseudolabel", "pi_model", "mean_teacher", "mixmatch", "remixmatch", "comatch", "simmatch", "dtm_infonce", "soft_teacher",
+    "pseudolabel", "pi_model", "mean_teacher", "mixmatch", "remixmatch", "comatch", "simmatch", "dtm_infonce",
+    "soft_teacher",
 )  # fmt: skip
 CONTRAST = ["loss.infonce.weight=0.5", *STUDENT]
 FACES = {name: [f"+experiment={name}"] for name in (*SCRATCH, "dtm_infonce_faces", "best")} | {
