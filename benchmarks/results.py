@@ -49,8 +49,9 @@ FACES = {name: [f"+experiment={name}"] for name in (*SCRATCH, "dtm_infonce_faces
     "dtm_infonce_two_views": [*DTM_OF_TWO_VIEWS, "name=dtm_infonce_two_views"],
     # as `best` was before: the pool's frequencies counted in full from the first step
     "best_whole_prior": [*MOVED, "name=best_whole_prior"],
-    "dtm_infonce_lfw": ["+experiment=dtm_infonce", "unlabeled=shards"],
 }  # fmt: skip
+# faces of another kind than the labeled ones
+LFW = {f"{name}_lfw": [*FACES[name], "unlabeled=shards"] for name in ("softmatch", "dtm_infonce", "best")}
 PRETRAINED = {
     f"{name}_pretrained": [*FACES[name], f"name={name}_pretrained"] for name in ("supervised", "soft_teacher")
 } | {"best_pretrained": ["+experiment=best_pretrained"]}
@@ -90,10 +91,10 @@ def split_file(data: Path, budget: int, seed: int) -> str:
 
 def on_faces(args: argparse.Namespace, protocol: str, labels: Callable[[int, int], list[str]]) -> Iterator[Job]:
     """Yield every method's runs; `labels` gives the overrides of a budget and a seed, which is the split's too."""
-    methods = FACES | (PRETRAINED if args.init else {})
+    methods = FACES | LFW | (PRETRAINED if args.init else {})
     for seed, method, budget in product(args.seeds, args.only or methods, args.budgets):
         experiment, *parts = methods[method]
-        lfw = [f"unlabeled.root={args.data / 'lfw112'}"] if method.endswith("_lfw") else []
+        lfw = [f"unlabeled.root={args.data / 'lfw112'}"] if method in LFW else []
         init = [f"backbone.init={args.init}"] if method in PRETRAINED else []
         whole = method.startswith("fully_supervised")
         budgets = [f"data.labels_per_class={'null' if whole else budget}", f"data.split_seed={seed}"]
