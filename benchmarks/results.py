@@ -4,6 +4,7 @@ python benchmarks/results.py synthetic                      # every experiment o
 python benchmarks/results.py p1 --data ../shared/data       # FER2013, conf/protocol/p1.yaml; p2 is its longer form
 python benchmarks/results.py p1 --only soft_teacher_pretrained --init outputs/pretrain/checkpoints/last.ckpt
 python benchmarks/results.py ferplus --data ../shared/data  # the same with FER+ majority labels, drawn by the seed
+python benchmarks/results.py ablation                       # dtm_infonce with one part changed, on procedural faces
 python benchmarks/results.py recipe --data ../shared/data --init <file>  # trials for `best`
 python benchmarks/results.py table                          # only write docs/results.md from the runs at hand
 """
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ablation import PARTS, ablations, write_ablations
 from beside import write_beside
 from fold import make_fold
 from heads import write_heads
@@ -56,6 +58,7 @@ PRETRAINED = {
     f"{name}_pretrained": [*FACES[name], f"name={name}_pretrained"] for name in ("supervised", "soft_teacher")
 } | {"best_pretrained": ["+experiment=best_pretrained"]}
 TABLE, RECIPE, PEERS, README = Path("docs/results.md"), Path("docs/recipe.md"), Path("docs/peers.md"), Path("README.md")
+ABLATIONS = Path("docs/ablations.md")
 EXPERIMENTS = Path("conf/experiment")
 RECORDS = Path("docs/runs")  # configuration, metrics and history of every finished run: what the table is made of
 # no runs of the default steps from scratch that learn expressions: they have steps of their own, features, or rounds
@@ -111,7 +114,7 @@ def recipe(args: argparse.Namespace) -> Iterator[Job]:
 
 
 TESTED = {"synthetic": synthetic, "p1": fer2013, "p2": fer2013, "ferplus": ferplus}
-SUITES = TESTED | {"recipe": recipe}
+SUITES = TESTED | {"recipe": recipe, "ablation": lambda args: ablations(args.seeds, args.only)}
 
 
 def run(name: str, overrides: list[str], folder: str, threads: int) -> None:
@@ -161,6 +164,7 @@ def write_table() -> None:
     write_heads(RECORDS, EXPERIMENTS, {name: parts for name, (_, *parts) in FACES.items()})
     write_recipe(RECORDS / "recipe", RECIPE)
     write_beside(RECORDS / "p1", PEERS)
+    write_ablations(RECORDS / "ablation", PARTS, ABLATIONS)
     write_summary(RECORDS / "p1", README)
 
 
