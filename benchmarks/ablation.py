@@ -10,7 +10,7 @@ from writing import write_between_marks
 from fer_ssl.reports.grouping import draw_of
 from fer_ssl.reports.run import Run
 
-PARTS = Path("conf/ablation")
+PARTS = Path(__file__).parent.parent / "conf" / "ablation"
 WHOLE = "full"
 HEAD = "| ablation | what is changed | seeds | macro-F1 | over `full`, each seed | kept | right | minutes |"
 
@@ -22,20 +22,20 @@ def ablations(seeds: list[int], only: list[str] | None) -> Iterator[tuple[str, l
         yield f"{name}_seed{seed}", ["+experiment=dtm_infonce", f"+ablation={name}", f"seed={seed}"]
 
 
-def write_ablations(records: Path, parts: Path, page: Path) -> None:
-    """Put the table of the runs in `records` between the marks of `page`; the files of `parts` say what is changed."""
-    write_between_marks(page, table(records, parts))
+def write_ablations(records: Path, page: Path) -> None:
+    """Put the table of the runs in `records` between the marks of `page`."""
+    write_between_marks(page, table(records))
 
 
-def table(records: Path, parts: Path) -> Iterator[str]:
+def table(records: Path) -> Iterator[str]:
     """Yield the lines of a table of scores in percent, best first, with every seed's difference to the whole."""
     whole = {draw_of(run): run for run in (Run(folder) for folder in sorted(records.glob(f"{WHOLE}_seed?")))}
-    groups = {path.stem: [Run(each) for each in sorted(records.glob(f"{path.stem}_seed?"))] for path in parts.glob("*")}
+    groups = {path.stem: [Run(each) for each in sorted(records.glob(f"{path.stem}_seed?"))] for path in PARTS.glob("*")}
     ran = {name: runs for name, runs in groups.items() if runs}
     yield HEAD
     yield "| --- |" + " --- |" * (HEAD.count("|") - 2)
     for name in sorted(ran, key=lambda name: -mean(map(score, ran[name]))):
-        what = (parts / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[1].removeprefix("# ")
+        what = (PARTS / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[1].removeprefix("# ")
         differences = [score(run) - score(whole[draw_of(run)]) for run in ran[name]] if name != WHOLE else []
         yield f"| {' | '.join([f'`{name}`', what, *cells(ran[name], differences)])} |"
 

@@ -96,6 +96,13 @@ TRIED = {
     "moved_labels_2": ("*moved*, labels x 2", [*MOVED, TWICE]),
     "moved_half_prior": ("*moved*, labels taught for half the log of the pool's frequencies", [*MOVED, HALF]),
     "best": ("*moved*, labels taught for the pool's frequencies more and more: `best`", ["+experiment=best"]),
+    "best_rotation": (
+        "`best`, and by how many right angles a strong view is turned is to be told, as in ReMixMatch",
+        [
+            "+experiment=best",
+            "loss=[supervised_pool_adjusted_rising,pseudo_label_two_views,infonce_three_views,rotation]",
+        ],
+    ),
 }
 MORE = "data.labels_per_class=250"
 TRIED_WITH_250 = {

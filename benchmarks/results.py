@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ablation import PARTS, ablations, write_ablations
+from ablation import ablations, write_ablations
 from beside import write_beside
 from fold import make_fold
 from heads import write_heads
@@ -164,7 +164,7 @@ def write_table() -> None:
     write_heads(RECORDS, EXPERIMENTS, {name: parts for name, (_, *parts) in FACES.items()})
     write_recipe(RECORDS / "recipe", RECIPE)
     write_beside(RECORDS / "p1", PEERS)
-    write_ablations(RECORDS / "ablation", PARTS, ABLATIONS)
+    write_ablations(RECORDS / "ablation", ABLATIONS)
     write_summary(RECORDS / "p1", README)
 
 
