@@ -1,7 +1,7 @@
 """Configurations that cannot work, told before anything is loaded."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from hydra.utils import get_object
 from omegaconf import DictConfig
@@ -46,21 +46,34 @@ def _terms_are_parts(cfg: DictConfig) -> None:
 
 def _keys_are_settings(cfg: DictConfig) -> None:
     for place, part in _parts(cfg):
-        settings = inspect.signature(get_object(part._target_)).parameters
+        settings = _settings(place, part._target_)
         for key in map(str, part):
-            if not key.startswith("_") and key not in settings:
+            if settings is not None and not key.startswith("_") and key not in settings:
                 name = part._target_.rpartition(".")[2]
                 raise ConfigError(
                     f"{place}.{key} is no setting of {name}; remove it by ~{place}.{key} or choose another {place}"
                 )
 
 
+def _settings(place: str, target: str) -> Collection[str] | None:
+    """Return the names of what a part takes, None where it takes any."""
+    try:
+        parameters = inspect.signature(get_object(target)).parameters
+    except ImportError as error:
+        cause = error.__cause__ or error
+        raise ConfigError(f"{place}._target_={target} cannot be imported ({cause}); correct it or PYTHONPATH") from None
+    except ValueError:  # of some builtin
+        return None
+    takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
+    return None if takes_any else parameters.keys()
+
+
 def _parts(node: DictConfig, place: str = "") -> Iterator[tuple[str, DictConfig]]:
-    """Yield the parts of ours in a configuration, at any depth, with their keys."""
+    """Yield the parts in a configuration, at any depth, with their keys."""
     for key, value in node.items():
         if isinstance(value, DictConfig):
             inside = f"{place}.{key!s}" if place else str(key)
-            if str(value.get("_target_", "")).startswith("fer_ssl."):
+            if "_target_" in value:
                 yield inside, value
             yield from _parts(value, inside)
 

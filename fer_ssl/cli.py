@@ -18,6 +18,7 @@ from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 
 from fer_ssl.errors import ConfigError, FerError
+from fer_ssl.keys import require_read
 from fer_ssl.masking import Masked, masked
 
 LAUNCHERS = {  # what each needs: a plugin of Hydra, and the extra that brings it
@@ -40,6 +41,7 @@ def verb(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
             for handler in logging.root.handlers:
                 handler.addFilter(Masked())
             try:
+                require_read(cfg, CONF, config_name)
                 return run(cfg)
             except FerError as error:
                 raise CompactHydraException(masked(f"error: {error}")) from None

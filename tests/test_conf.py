@@ -139,6 +139,12 @@ def test_an_unknown_experiment_lists_the_known_ones() -> None:
             ["loss=[supervised,pseudo_label,daso]"],
             r"'daso' does the work of 'pseudo_label'; set loss=\[supervised,daso\]",
         ),
+        (["+trainer.epochs=3"], r"trainer\.epochs is no setting of Trainer; remove it by ~trainer\.epochs"),
+        (["+optim.optimizer.rho=1"], r"optim\.optimizer\.rho is no setting of AdamW; remove it"),
+        (
+            ["head._target_=my_faces.Head"],
+            r"head\._target_=my_faces\.Head cannot be imported \(.*my_faces",
+        ),
         (["compile=fast"], r"compile=fast is no mode .* set compile=null or one of default"),
         (["trainer.max_steps=0"], r"trainer\.max_steps=0 trains nothing"),
     ],

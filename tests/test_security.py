@@ -114,7 +114,7 @@ def private_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             patch.setenv("WANDB_API_KEY", SECRET)
             address = f"https://me:{SECRET}@host/faces?access_token={SECRET}"
             trained(
-                folder, f"+unlabeled.note='{address}'", f"+api_key={SECRET}",
+                folder, f"unlabeled.provenance.source='{address}'", f"+api_key={SECRET}",
                 "logger=[csv,tensorboard,wandb]", "logger.wandb.mode=offline",
             )  # fmt: skip
     finally:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from fer_ssl.errors import ConfigError
+from fer_ssl.masking import masked
 from fer_ssl.types import Faces, Origins, Provenance
 
 FIELDS = [field.name for field in fields(Provenance)]
@@ -16,7 +17,7 @@ COLUMNS = [name for name in FIELDS if name != "bias"]  # of a manifest
 
 
 def to_provenance(known: Mapping[str, Any]) -> Provenance:
-    """Return what a configuration or a row of a manifest tells; a date may be a date or a year as a number.
+    """Return what a configuration or a row of a manifest tells, without secrets; a date may be a year as a number.
 
     Raises ConfigError for a key that means nothing and for an allowed use that is no list.
     """
@@ -27,7 +28,7 @@ def to_provenance(known: Mapping[str, Any]) -> Provenance:
     uses = known.get("allowed_use") or ()
     if isinstance(uses, str):
         raise ConfigError(f"the allowed_use of a provenance is {uses!r}, no list; set allowed_use=[{uses}]")
-    told = {name: str(value) for name, value in known.items() if value is not None and name != "allowed_use"}
+    told = {name: masked(str(value)) for name, value in known.items() if value is not None and name != "allowed_use"}
     return Provenance(**told, allowed_use=tuple(map(str, uses)))
 
 

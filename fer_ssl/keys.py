@@ -1,0 +1,72 @@
+"""Keys of a configuration that nothing reads: misspelled in a file or added by `+`, they would change nothing."""
+
+import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from fer_ssl.errors import ConfigError
+
+REFERENCE = re.compile(r"\$\{(?:[\w.]+:)?(\.*)([\w.]+)")
+# what the program reads of a section, besides the keys of its base.yaml; sections with a _target_ check their own
+READ = {
+    "batch": {"labeled", "unlabeled"},
+    "data": {"name", "source"},
+    "unlabeled": {"name", "root", "from_source", "pool"},
+    "optim": {"optimizer", "weight_decay"},
+}
+
+
+def require_read(cfg: DictConfig, conf: Path, verb: str) -> None:
+    """Raise ConfigError for a key that neither the program nor another value of the configuration reads.
+
+    `conf` holds the YAML file of the `verb`, whose keys and groups are those that may stand at the top.
+    """
+    content = OmegaConf.to_container(cfg, resolve=False)
+    assert isinstance(content, dict)
+    referred = set(_references(content))
+    _require(content, "", _at_top(conf, verb), referred)
+    for name, read in READ.items():
+        base = conf / name / "base.yaml"
+        if isinstance(content.get(name), dict):
+            _require(content[name], f"{name}.", read | (_keys(base) if base.exists() else set()), referred)
+
+
+def _require(section: Mapping[Any, Any], place: str, read: set[str], referred: set[str]) -> None:
+    for key in map(str, section):
+        if key not in read and place + key not in referred:
+            known = read | {str(other) for other in section if place + str(other) in referred}
+            meant = "".join(f"did you mean {place}{other}? Otherwise " for other in get_close_matches(key, known, 1))
+            raise ConfigError(f"nothing reads {place}{key}; {meant}leave it out (--cfg job shows what there is)")
+
+
+def _at_top(conf: Path, verb: str) -> set[str]:
+    """Return the keys and groups of a verb's file, and of those that it includes."""
+    read = _keys(conf / f"{verb}.yaml")
+    for entry in yaml.safe_load((conf / f"{verb}.yaml").read_text(encoding="utf-8"))["defaults"]:
+        if isinstance(entry, dict):
+            read |= {str(group).removeprefix("set@") for group in entry}
+        elif entry != "_self_":
+            read |= _at_top(conf, entry)
+    return read
+
+
+def _keys(file: Path) -> set[str]:
+    return {str(key) for key in yaml.safe_load(file.read_text(encoding="utf-8"))} - {"defaults"}
+
+
+def _references(node: Any, place: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield every key that a value within `node` refers to, with those that hold it: of ${a.b}, a and a.b."""
+    if isinstance(node, dict | list):
+        items = node.items() if isinstance(node, dict) else enumerate(node)
+        for key, value in items:
+            yield from _references(value, (*place, str(key)))
+    elif isinstance(node, str):
+        for dots, path in REFERENCE.findall(node):
+            start = place[: -len(dots)] if dots else ()
+            keys = (*start, *path.split("."))
+            yield from (".".join(keys[:end]) for end in range(1, len(keys) + 1))

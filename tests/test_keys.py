@@ -1,0 +1,52 @@
+"""A key that nothing reads is an error; one that another value refers to is not."""
+
+import pytest
+from running import composed
+
+from fer_ssl.cli import CONF
+from fer_ssl.errors import ConfigError
+from fer_ssl.keys import READ, require_read
+
+VERBS = ("train", "evaluate", "audit", "prepare", "pseudo_label", "self_train", "tune")
+CHOICES = [
+    f"{sign}{group}={file.stem}"
+    for sign, groups in {"": READ, "+": ("experiment", "ablation", "sweep", "protocol")}.items()
+    for group in groups
+    for file in sorted((CONF / group).glob("*.yaml"))
+    if file.stem != "base"
+]
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_everything_that_can_be_chosen_is_read(choice: str) -> None:
+    require_read(composed(choice), CONF, "train")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_reads_its_own_file(verb: str) -> None:
+    cfg = composed(config=verb)
+    require_read(cfg, CONF, verb)
+    with pytest.raises(ConfigError, match="nothing reads colour; leave it out"):
+        require_read(composed("+colour=red", config=verb), CONF, verb)
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("+trheshold.tau=0.9", r"nothing reads trheshold; did you mean threshold\?"),
+        ("++data.wokers=2", r"nothing reads data\.wokers; did you mean data\.workers\?"),
+        ("+unlabeled.note=mine", r"nothing reads unlabeled\.note; leave it out"),
+        ("+batch.labelled=3", r"nothing reads batch\.labelled; did you mean batch\.labeled\?"),
+        ("+optim.weightdecay=0", r"nothing reads optim\.weightdecay; did you mean optim\.weight_decay\?"),
+    ],
+)
+def test_a_misspelled_key_is_an_error(override: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        require_read(composed(override), CONF, "train")
+
+
+def test_a_key_that_another_value_refers_to_is_read() -> None:
+    own = ("+low=0.5", "threshold.floor=${low}", "+data.mine.count=3", "data.workers=${.mine.count}")
+    require_read(composed(*own), CONF, "train")
+    with pytest.raises(ConfigError, match="nothing reads low"):
+        require_read(composed(*own, "threshold.floor=${lower}", "+lower=1"), CONF, "train")
