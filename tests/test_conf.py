@@ -110,6 +110,25 @@ def test_an_unknown_key_is_an_error() -> None:
         composed("threshold.betta=1")
 
 
+def test_the_table_of_groups_lists_every_choice() -> None:
+    rows = (CONF.parent / "docs" / "configuration.md").read_text().splitlines()
+    for group in (
+        "data",
+        "unlabeled",
+        "view",
+        "backbone",
+        "head",
+        "teacher",
+        "threshold",
+        "alignment",
+        "loss",
+        "experiment",
+    ):
+        row = next(row for row in rows if row.startswith((f"| `{group}`", f"| `+{group}`")))
+        choices = {file.stem for file in (CONF / group).glob("*.yaml")} - {"base"}
+        assert {choice for choice in choices if f"`{choice}`" not in row} == set(), group
+
+
 def test_an_unknown_experiment_lists_the_known_ones() -> None:
     with pytest.raises(HydraException, match=r"(?s)Could not find 'experiment/nope'.*dtm_infonce"):
         composed("+experiment=nope")
