@@ -13,6 +13,7 @@ from fer_ssl.reports.run import Run
 
 # may differ between the seeds of one experiment
 DRAW_KEYS = frozenset({"seed", "data.split_seed", "data.split_file", "run_dir", "ckpt_path"})
+TASK_KEYS = ("labels", "test_split", "space", "classes", "score_on")  # of data: which labels of which faces are scored
 
 
 class Protocol(NamedTuple):
@@ -48,10 +49,17 @@ def _scored(path: Path) -> Run | None:
 
 def protocol(run: Run) -> Protocol:
     """Return the protocol of a run."""
-    data, image_size, steps = (run.setting(key) for key in ("data.name", "image_size", "trainer.max_steps"))
+    image_size, steps = (run.setting(key) for key in ("image_size", "trainer.max_steps"))
     batch = (run.setting(key) for key in ("batch.labeled", "batch.unlabeled"))
-    shared = Protocol(data, image_size, steps, run.backbone, *batch)
+    shared = Protocol(_task(run), image_size, steps, run.backbone, *batch)
     return shared if pool_name(run) != "none" else shared._replace(unlabeled=None)
+
+
+def _task(run: Run) -> str:
+    """Return the data a run is scored on, with what tells its labels and test faces apart from others of that name."""
+    settings = {key: run.setting(f"data.{key}") for key in TASK_KEYS}
+    told = ", ".join(f"{key} {value}" for key, value in settings.items() if value is not None)
+    return f"{run.setting('data.name')} ({told})" if told else str(run.setting("data.name"))
 
 
 def config_hash(run: Run) -> str:

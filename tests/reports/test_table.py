@@ -51,6 +51,15 @@ def test_protocols_stand_apart(make_scored: Make, tmp_path: Path) -> None:
     assert "Protocol: data fer2013, 112 px, 4000 steps, batch 32 labeled + 96 unlabeled, backbone resnet18." in text
 
 
+def test_labels_of_another_kind_stand_apart(make_scored: Make, tmp_path: Path) -> None:
+    data = {"name": "fer2013", "labels_per_class": 25, "split_seed": 0, "test_split": "PublicTest"}
+    for labels in ("fer2013", "ferplus_majority"):
+        make_scored(labels, data={**data, "labels": labels})
+    text = write(tmp_path)
+    assert [cells[4] for cells in rows(text)] == ["1 (0)", "1 (0)"]
+    assert text.count("Protocol: data fer2013 (labels ferplus_majority, test_split PublicTest), ") == 1
+
+
 def test_supervised_baseline_joins_the_methods_it_is_compared_with(make_scored: Make, tmp_path: Path) -> None:
     make_scored("dtm")
     make_scored("wide", name="fixmatch", batch={"labeled": 32, "unlabeled": 224})
