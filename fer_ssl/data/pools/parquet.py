@@ -1,6 +1,7 @@
 """Unlabeled faces in Parquet files."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,8 @@ def encoded_bytes(files: Sequence[Path], column: str) -> int:
         metadata = pq.read_metadata(path)
         for group in (metadata.row_group(number) for number in range(metadata.num_row_groups)):
             chunks = (group.column(number) for number in range(group.num_columns))
-            total += sum(c.total_uncompressed_size for c in chunks if c.path_in_schema.split(".")[0] == column)
+            with _readable(path):
+                total += sum(c.total_uncompressed_size for c in chunks if c.path_in_schema.split(".")[0] == column)
     return total
 
 
@@ -127,11 +129,17 @@ def as_arrow(files: Sequence[Path], column: str) -> Path:
 
 
 def _batches(path: Path, column: str) -> Any:
-    try:
+    with _readable(path):
         for batch in pq.ParquetFile(path).iter_batches(ROWS, columns=[column]):
             images = ParquetImages(pa.chunked_array([batch[column]])).column.cast(pa.binary())
             yield pa.record_batch([images.combine_chunks()], [COLUMN])
-    except pa.ArrowException as error:
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, UnicodeDecodeError) as error:  # the latter for the name of a column
         raise DataError(f"{path} cannot be read ({error}); restore or remove it") from error
 
 

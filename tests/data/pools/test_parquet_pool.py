@@ -100,6 +100,7 @@ pq.write_table(pa.table({"image": [b"x" * 50] * 5}), WHOLE)
     fits=st.booleans(),
 )
 @example(cut=222, at=222, value=0, fits=False)  # a footer that tells of more rows than there are
+@example(cut=214, at=214, value=128, fits=False)  # the name of a column is no text
 def test_damaged_files_are_read_or_data_errors(tmp_path, monkeypatch, cut, at, value, fits):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     data = bytearray(WHOLE.getvalue())
