@@ -1,7 +1,6 @@
 """Unlabeled faces in Parquet files."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +81,7 @@ class ParquetPool:
     def _encoded(
         self, files: Sequence[Path], rows: NDArray[np.int64], decoder: Decoder
     ) -> ParquetImages | MappedImages:
-        if encoded_bytes(files, self.image_column) <= decoder.resident_gib * 2**30:
+        if encoded_bytes(files) <= decoder.resident_gib * 2**30:
             tables = [
                 read_columns([path], [self.image_column], "set unlabeled.image_column=<column>") for path in files
             ]
@@ -100,16 +99,10 @@ class ParquetPool:
         return np.array(table[self.subject_column].to_pylist(), str)[rows]
 
 
-def encoded_bytes(files: Sequence[Path], column: str) -> int:
-    """Return what a column of Parquet files takes in memory."""
-    total = 0
-    for path in files:
-        metadata = pq.read_metadata(path)
-        for group in (metadata.row_group(number) for number in range(metadata.num_row_groups)):
-            chunks = (group.column(number) for number in range(group.num_columns))
-            with _readable(path):
-                total += sum(c.total_uncompressed_size for c in chunks if c.path_in_schema.split(".")[0] == column)
-    return total
+def encoded_bytes(files: Sequence[Path]) -> int:
+    """Return what the columns of Parquet files take in memory; asked for one of them, Arrow aborts on some damages."""
+    footers = map(pq.read_metadata, files)
+    return sum(each.row_group(number).total_byte_size for each in footers for number in range(each.num_row_groups))
 
 
 def as_arrow(files: Sequence[Path], column: str) -> Path:
@@ -129,17 +122,11 @@ def as_arrow(files: Sequence[Path], column: str) -> Path:
 
 
 def _batches(path: Path, column: str) -> Any:
-    with _readable(path):
+    try:
         for batch in pq.ParquetFile(path).iter_batches(ROWS, columns=[column]):
             images = ParquetImages(pa.chunked_array([batch[column]])).column.cast(pa.binary())
             yield pa.record_batch([images.combine_chunks()], [COLUMN])
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (pa.ArrowException, UnicodeDecodeError) as error:  # the latter for the name of a column
+    except pa.ArrowException as error:
         raise DataError(f"{path} cannot be read ({error}); restore or remove it") from error
 
 
