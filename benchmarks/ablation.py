@@ -1,6 +1,6 @@
 """What each part of `dtm_infonce` is worth on procedural faces: runs of `+sweep=ablation`, a table of a page."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
@@ -29,25 +29,24 @@ def write_ablations(records: Path, page: Path) -> None:
 
 def table(records: Path) -> Iterator[str]:
     """Yield the lines of a table of scores in percent, best first, with every seed's difference to the whole."""
-    whole = {draw_of(run): run for run in (Run(folder) for folder in sorted(records.glob(f"{WHOLE}_seed?")))}
-    groups = {path.stem: [Run(each) for each in sorted(records.glob(f"{path.stem}_seed?"))] for path in PARTS.glob("*")}
-    ran = {name: runs for name, runs in groups.items() if runs}
+    found = {part: [Run(each) for each in sorted(records.glob(f"{part.stem}_seed?"))] for part in PARTS.glob("*")}
+    ran = {part: runs for part, runs in found.items() if runs}
+    whole = {draw_of(run): score(run) for run in found[PARTS / f"{WHOLE}.yaml"]}
     yield HEAD
     yield "| --- |" + " --- |" * (HEAD.count("|") - 2)
-    for name in sorted(ran, key=lambda name: -mean(map(score, ran[name]))):
-        what = (PARTS / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[1].removeprefix("# ")
-        differences = [score(run) - score(whole[draw_of(run)]) for run in ran[name]] if name != WHOLE else []
-        yield f"| {' | '.join([f'`{name}`', what, *cells(ran[name], differences)])} |"
+    for part, runs in sorted(ran.items(), key=lambda item: -mean(map(score, item[1]))):
+        what = part.read_text(encoding="utf-8").splitlines()[1].removeprefix("# ")
+        yield f"| `{part.stem}` | {what} | {' | '.join(cells(runs, {} if part.stem == WHOLE else whole))} |"
 
 
-def cells(runs: list[Run], differences: list[float]) -> list[str]:
-    """Return seeds, mean and deviation of the score, differences, shares of pseudo-labels in percent, minutes."""
+def cells(runs: list[Run], whole: Mapping[str, float]) -> list[str]:
+    """Return seeds, mean and deviation of the score, gains over `whole`, pseudo-labels in percent, minutes."""
     scores = [score(run) for run in runs]
     spread = f" ± {stdev(scores):.2f}" if len(scores) > 1 else ""
+    gains = [f"{score(run) - whole[draw_of(run)]:+.1f}" if draw_of(run) in whole else "-" for run in runs]
     shares = [average(runs, f"pseudo.{name}", 100) for name in ("keep_rate", "accuracy")]
     seeds = ", ".join(str(run.setting("seed")) for run in runs)
-    told = ", ".join(f"{each:+.1f}" for each in differences) or "-"
-    return [seeds, f"{mean(scores):.2f}{spread}", told, *shares, average(runs, "train.seconds", 1 / 60)]
+    return [seeds, f"{mean(scores):.2f}{spread}", ", ".join(gains), *shares, average(runs, "train.seconds", 1 / 60)]
 
 
 def score(run: Run) -> float:

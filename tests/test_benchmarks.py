@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from ablation import write_ablations
 from bench import SUITE
 from beside import write_beside
 from compare import compared, figures
@@ -143,6 +144,12 @@ def test_the_heads_of_the_experiments_tell_what_the_records_hold(tmp_path: Path)
     ("name", "write", "suite", "line"),
     [
         ("recipe.md", write_recipe, "recipe", "| scratch | labels alone | 10 | 32.16 |"),
+        (
+            "ablations.md",
+            write_ablations,
+            "ablation",
+            "| `no_pool` | No unlabeled faces: the supervised baseline | 0 |",
+        ),
         ("peers.md", write_beside, "p1", "| FixMatch, 100 | 28.70 | 35.02 |"),
     ],
 )
