@@ -12,24 +12,26 @@ from fer_ssl.reports.run import Run
 
 BUDGETS = (25, 100, 250)
 OURS = "best"
-PEERS = (
-    "supervised", "fixmatch", "flexmatch", "freematch", "softmatch", "adamatch", "mixmatch", "remixmatch", "comatch",
-    "simmatch", "uda", "mean_teacher", "adacm",
-)  # fmt: skip
-METHODS = {
+PEERS = {
     "supervised": "supervised",
+    "pseudolabel": "PseudoLabel",
+    "pi_model": "Pi-model",
+    "mean_teacher": "Mean Teacher",
+    "mixmatch": "MixMatch",
+    "uda": "UDA",
+    "remixmatch": "ReMixMatch",
     "fixmatch": "FixMatch",
+    "dash": "Dash",
     "flexmatch": "FlexMatch",
+    "comatch": "CoMatch",
+    "simmatch": "SimMatch",
+    "debiaspl": "DebiasPL",
     "freematch": "FreeMatch",
     "softmatch": "SoftMatch",
     "adamatch": "AdaMatch",
-    "mixmatch": "MixMatch",
-    "remixmatch": "ReMixMatch",
-    "comatch": "CoMatch",
-    "simmatch": "SimMatch",
-    "uda": "UDA",
-    "mean_teacher": "Mean Teacher",
     "adacm": "Ada-CM, plain linear head",
+}
+METHODS = PEERS | {
     "dtm_infonce": "`dtm_infonce`",
     "dtm_infonce_two_views": "`dtm_infonce_faces` with two views of a face",
     "dtm_infonce_faces": "`dtm_infonce_faces`",
