@@ -43,10 +43,11 @@ def cells(runs: list[Run], whole: Mapping[str, float]) -> list[str]:
     """Return seeds, mean and deviation of the score, gains over `whole`, pseudo-labels in percent, minutes."""
     scores = [score(run) for run in runs]
     spread = f" ± {stdev(scores):.2f}" if len(scores) > 1 else ""
-    gains = [f"{score(run) - whole[draw_of(run)]:+.1f}" if draw_of(run) in whole else "-" for run in runs]
+    over = [f"{score(run) - whole[draw_of(run)]:+.1f}" if draw_of(run) in whole else "-" for run in runs]
+    gains = ", ".join(over) if whole else "-"
     shares = [average(runs, f"pseudo.{name}", 100) for name in ("keep_rate", "accuracy")]
     seeds = ", ".join(str(run.setting("seed")) for run in runs)
-    return [seeds, f"{mean(scores):.2f}{spread}", ", ".join(gains), *shares, average(runs, "train.seconds", 1 / 60)]
+    return [seeds, f"{mean(scores):.2f}{spread}", gains, *shares, average(runs, "train.seconds", 1 / 60)]
 
 
 def score(run: Run) -> float:

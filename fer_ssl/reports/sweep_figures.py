@@ -21,7 +21,8 @@ def waterfall(sweep: Sweep) -> Html | None:
     if not compared:
         return None
     titles = [title for _, title in compared]
-    centers, lows, highs = 100 * np.array([difference[:3] for difference, _ in compared]).T
+    # rounded, or the axis of runs that all score the same spans what floats leave of zero
+    centers, lows, highs = np.round(100 * np.array([difference[:3] for difference, _ in compared]).T, 6)
     places = np.arange(len(titles))
     label = f"macro-F1, points from {sweep.baseline}"
     with canvas("", across=label, width=WIDE, height=0.9 + 0.28 * len(titles)) as (figure, axes, svg):
