@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fer_ssl.errors import FerError
+from fer_ssl.errors import ConfigError, FerError
 
 
 def main(arguments: Sequence[str] | None = None) -> list[Path]:
@@ -15,6 +15,11 @@ def main(arguments: Sequence[str] | None = None) -> list[Path]:
     parser.add_argument("--table", type=Path, metavar="FILE", help="Markdown file to write, such as docs/results.md")
     parser.add_argument("--baseline", metavar="NAME", help="experiment that a sweep's others are compared with")
     options = parser.parse_args(arguments)
+    if absent := [folder for folder in options.runs if not folder.is_dir()]:
+        raise ConfigError(f"there is no folder {absent[0]}; name a run's, or one with runs below it")
+    folders = [folder for folder in options.runs if _holds_runs(folder)]
+    if options.baseline and (options.table or len(folders) < len(options.runs)):
+        raise ConfigError("--baseline names the row that others of a sweep are compared with; leave it out here")
     if options.table:
         from fer_ssl.reports.table import write_table
 
@@ -24,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Path]:
 
     written: list[Path] = []
     for folder in options.runs:
-        written += write_sweep(folder, options.baseline) if _holds_runs(folder) else [write_report(folder)]
+        written += write_sweep(folder, options.baseline) if folder in folders else [write_report(folder)]
     return written
 
 

@@ -13,6 +13,11 @@ from fer_ssl.reports.run import Run
 
 # may differ between the seeds of one experiment
 DRAW_KEYS = frozenset({"seed", "data.split_seed", "data.split_file", "run_dir", "ckpt_path"})
+# where faces lie and how they are read, which may differ between machines
+PLACE_KEYS = frozenset(
+    {"data.root", "data.source.root", "data.resident", "data.workers", "data.batch_eval", "data.source.resident"}
+)
+GIVEN_KEYS = frozenset({"data.pseudo_labels"})  # files that every run may have of its own, but that it has or has not
 TASK_KEYS = ("labels", "test_split", "space", "classes", "score_on")  # of data: which labels of which faces are scored
 
 
@@ -64,8 +69,14 @@ def _task(run: Run) -> str:
 
 def config_hash(run: Run) -> str:
     """Return 8 hex digits of the configuration, the draw of seeds and splits left out."""
-    shared = {key: value for key, value in flat(run.config) if key not in DRAW_KEYS}
+    shared = settings(run)
     return hashlib.sha256(json.dumps(shared, sort_keys=True, default=str).encode()).hexdigest()[:8]
+
+
+def settings(run: Run) -> dict[str, Any]:
+    """Return what the seeds of one experiment share: every setting but draws and places."""
+    told = {key: value for key, value in flat(run.config) if key not in DRAW_KEYS | PLACE_KEYS}
+    return told | {key: told[key] is not None for key in GIVEN_KEYS & told.keys()}
 
 
 def pool_name(run: Run) -> str:
@@ -102,16 +113,15 @@ def experiments(runs: Sequence[Run]) -> Iterator[list[Run]]:
     """Yield the runs of every experiment, by labels per class, name and pool."""
 
     def key(run: Run) -> tuple[float, str, str, str]:
-        labels = run.setting("data.labels_per_class")
-        return (
-            inf if labels is None else float(labels),
-            run.name,
-            pool_name(run),
-            setting_text(run, "trainer.max_steps"),
-        )
+        return budget(run), run.name, pool_name(run), setting_text(run, "trainer.max_steps")
 
     for _, group in groupby(sorted(runs, key=key), key):
         yield list(group)
+
+
+def budget(run: Run) -> float:
+    """Return the labels per class of a run, infinite where all are used."""
+    return inf if run.labels_per_class is None else float(run.labels_per_class)
 
 
 def setting_text(run: Run, key: str, otherwise: str = "-") -> str:
@@ -122,6 +132,6 @@ def setting_text(run: Run, key: str, otherwise: str = "-") -> str:
 
 def mixture(runs: Sequence[Run]) -> list[str]:
     """Return the settings, beyond the seeds, in which runs differ."""
-    flats = [{key: repr(value) for key, value in flat(run.config)} for run in runs]
-    keys = sorted(set().union(*flats) - DRAW_KEYS)
+    flats = [{key: repr(value) for key, value in settings(run).items()} for run in runs]
+    keys = sorted(set().union(*flats))
     return [key for key in keys if len({each.get(key) for each in flats}) > 1]

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
+from statistics import mean
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,6 +48,14 @@ class Run:
     def setting(self, key: str) -> Any:
         """Return the config value at dotted `key`; None where the config has no such node."""
         return at(self.config, key)
+
+    @property
+    def labels_per_class(self) -> int | None:
+        """Labels per class, the mean over classes where a split file names the faces; None where all are used."""
+        asked: int | None = self.setting("data.labels_per_class")
+        if asked is None and self.setting("data.split_file") is not None and self.data is not None:
+            return round(mean(map(int, self.data["per_class"]["labeled"].values())))
+        return asked
 
     @property
     def backbone(self) -> str | None:

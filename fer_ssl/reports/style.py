@@ -21,7 +21,7 @@ p { max-width: 90ch; margin: .5rem 0; }
 .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 1rem; }
 .card { margin: 0; padding: .9rem; background: var(--card); border: 1px solid var(--grid);
   border-radius: .6rem; min-width: 0; }
-figcaption b { display: block; color: var(--ink); font-size: .95rem; }
+figcaption b { display: block; color: var(--ink); font-size: .95rem; overflow-wrap: anywhere; }
 figure svg, figure > img { display: block; width: 100%; height: auto; margin-top: .4rem; border-radius: .3rem; }
 .scroll, section > .card { overflow-x: auto; } section > .card > svg { min-width: 680px; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }

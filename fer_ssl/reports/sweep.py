@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from math import inf
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -12,7 +11,18 @@ import numpy as np
 
 from fer_ssl.errors import DataError
 from fer_ssl.jobs.journal import DONE, JOURNAL, Entry, read_journal
-from fer_ssl.reports.grouping import draw_of, drop_repeats, experiments, find_runs, flat, mixture, pool_name
+from fer_ssl.reports.grouping import (
+    GIVEN_KEYS,
+    PLACE_KEYS,
+    budget,
+    draw_of,
+    drop_repeats,
+    experiments,
+    find_runs,
+    flat,
+    mixture,
+    pool_name,
+)
 from fer_ssl.reports.run import Run
 from fer_ssl.reports.statistics import Difference, Pair, over_faces, over_seeds
 
@@ -21,8 +31,7 @@ ENOUGH_RUNS = 6  # below, no sign-flip test over runs can reach p = 0.05
 PROTOCOL = ("data.", "image_size", "backbone.", "batch.", "epoch_steps", "trainer.max_steps")
 FREE = (
     "data.labels_per_class", "data.split_seed", "data.split_file", "data.heldout_fraction", "data.use_all_labels",
-    "data.root", "data.source.root", "data.resident", "data.workers", "data.batch_eval", "data.leak_check",
-    "data.max_rejected", "backbone.init", "backbone.pretrained",
+    "data.leak_check", "data.max_rejected", "backbone.init", "backbone.pretrained", *PLACE_KEYS, *GIVEN_KEYS,
 )  # fmt: skip
 
 
@@ -54,8 +63,7 @@ class Row:
     @property
     def labels(self) -> int | None:
         """Labels per class, None where all are used."""
-        value = self.runs[0].setting("data.labels_per_class")
-        return None if value is None else int(value)
+        return self.runs[0].labels_per_class
 
     @property
     def seeds(self) -> list[str]:
@@ -138,33 +146,32 @@ def read_sweep(path: Path, baseline: str | None = None) -> Sweep:
             f"{path} has no runs of the baseline {baseline}; set --baseline {' or '.join(sorted(set(names)))}"
         )
     chosen = baseline or next((name for name in BASELINES if name in names and len(set(names)) > 1), None)
-    groups.sort(key=lambda group: (_budget(group), group[0].name != chosen))
+    groups.sort(key=lambda group: (budget(group[0]), group[0].name != chosen))
     rows = [Row(_title(group, groups), group, _theirs(group, groups, chosen)) for group in groups]
     return Sweep(path, rows, chosen, missing)
 
 
-def _budget(group: Sequence[Run]) -> float:
-    labels = group[0].setting("data.labels_per_class")
-    return inf if labels is None else float(labels)
-
-
 def _alike(name: str | None, group: Sequence[Run], groups: Sequence[Sequence[Run]]) -> list[Sequence[Run]]:
     """Return the experiments called `name` on as many labels as `group`."""
-    return [each for each in groups if each[0].name == name and _budget(each) == _budget(group)]
+    return [each for each in groups if each[0].name == name and budget(each[0]) == budget(group[0])]
 
 
 def _title(group: Sequence[Run], groups: Sequence[Sequence[Run]]) -> str:
     """Return the name, with labels per class and pool where the name alone would not tell experiments apart."""
-    first, several = group[0], len({_budget(each) for each in groups}) > 1
-    labels = first.setting("data.labels_per_class") if several else None
+    first, several = group[0], len({budget(each[0]) for each in groups}) > 1
+    labels = first.labels_per_class if several else None
     pool = pool_name(first) if len(_alike(first.name, group, groups)) > 1 else None
     told = ", ".join(str(mark) for mark in (labels, pool) if mark is not None)
     return f"{first.name} ({told})" if told else first.name
 
 
 def _theirs(group: Sequence[Run], groups: Sequence[Sequence[Run]], baseline: str | None) -> Sequence[Run]:
+    """Return the runs of the baseline on as many labels: those with the group's pool, or the only ones."""
+    if group[0].name == baseline:
+        return []
     alike = _alike(baseline, group, groups)
-    return alike[0] if alike and group[0].name != baseline else []
+    own = [each for each in alike if pool_name(each[0]) == pool_name(group[0])]
+    return next(iter(own or alike), []) if own or len(alike) == 1 else []
 
 
 def _settled(path: Path, runs: Sequence[Run], unfinished: Sequence[Path]) -> tuple[list[Run], list[str]]:
@@ -209,12 +216,21 @@ def _require_one_protocol(path: Path, runs: Sequence[Run]) -> None:
 def _protocols(runs: Sequence[Run]) -> dict[str, dict[str, list[str]]]:
     """Return, for every setting of the protocol, its values with the runs that have them."""
     found: dict[str, dict[str, list[str]]] = {}
-    settings = [{key: str(value) for key, value in flat(run.config) if _is_protocol(key)} for run in runs]
+    settings = [
+        {key: str(value) for key, value in flat(run.config) if _is_protocol(key)} | _test_split(run) for run in runs
+    ]
     for key in dict.fromkeys(chain.from_iterable(settings)):
         for run, each in zip(runs, settings, strict=True):
             if not (key == "batch.unlabeled" and pool_name(run) == "none"):
                 found.setdefault(key, {}).setdefault(each.get(key, "unset"), []).append(run.path.name)
     return found
+
+
+def _test_split(run: Run) -> dict[str, str]:
+    """Return what tells test splits apart that have one name: their classes and how many faces of each there are."""
+    counts = (run.data or {}).get("per_class", {}).get("test", {})
+    told = ", ".join(f"{name} {counts[name]}" if name in counts else name for name in run.classes)
+    return {"the test split": told}
 
 
 def _is_protocol(key: str) -> bool:

@@ -1,7 +1,9 @@
 """The figures of a sweep: what each part is worth, budgets, classes, thresholds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import product
 from statistics import mean
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +13,7 @@ from fer_ssl.reports.run import Series
 from fer_ssl.reports.sweep import Row, Sweep
 
 WIDE = 9.8  # inches, the whole page
+BARRED: Any = {"markersize": 3, "capsize": 2, "linewidth": 1.5}
 POINTS = 100  # steps at which curves of several runs are averaged
 
 
@@ -42,12 +45,12 @@ def budgets(sweep: Sweep) -> Html | None:
         return None
     with canvas("macro-F1 (%)", across="labels per class", width=WIDE) as (figure, axes, svg):
         names = list(dict.fromkeys(row.name for row in sweep.rows))
-        for name, color in zip(names, _colors(len(names)), strict=True):
+        for name, (color, marker, dash) in zip(names, _strokes(), strict=False):
             found = [(row.labels, row.spread("test.macro_f1")) for row in sweep.rows if row.name == name]
             points = [(labels, 100 * each.mean, 100 * (each.std or 0)) for labels, each in found if labels and each]
             if points:
                 x, y, error = zip(*points, strict=True)
-                axes.errorbar(x, y, error, color=color, label=name, marker="o", markersize=3, capsize=2, linewidth=1.5)
+                axes.errorbar(x, y, error, color=color, label=name, marker=marker, linestyle=dash, **BARRED)
         known = [each for each in sweep.budgets if each is not None]
         axes.set_xscale("log")
         axes.set_xticks(known, [str(each) for each in known])
@@ -56,17 +59,17 @@ def budgets(sweep: Sweep) -> Html | None:
     return inline(svg)
 
 
-def class_bars(sweep: Sweep) -> Html:
-    """Return F1 per class, a bar for each row."""
+def class_bars(sweep: Sweep) -> Html | None:
+    """Return F1 per class, a bar for each row; None for more rows than there are colours to tell them apart."""
+    if len(sweep.rows) > len(PALETTE):
+        return None
     rows, classes = sweep.rows, sweep.classes
     width = 0.84 / len(rows)
     with canvas("F1 (%)", across="", width=WIDE) as (figure, axes, svg):
-        for place, (row, color) in enumerate(zip(rows, _colors(len(rows)), strict=True)):
+        for place, (row, color) in enumerate(zip(rows, PALETTE, strict=False)):
             heights = [100 * value for value in row.per_class_f1().values()]
             x = np.arange(len(classes)) + (place - (len(rows) - 1) / 2) * width
-            axes.bar(
-                x, heights, width * 0.92, color=color, label=row.title, alpha=0.5 if place >= len(PALETTE) else 0.9
-            )
+            axes.bar(x, heights, width * 0.92, color=color, label=row.title, alpha=0.9)
         axes.set_xticks(np.arange(len(classes)), classes)
         axes.grid(axis="x", visible=False)
         finish(figure, axes, len(rows))
@@ -90,5 +93,7 @@ def _average(series: Sequence[Series]) -> Series:
     return Series(steps, np.array([mean(column) for column in zip(*values, strict=True)]))
 
 
-def _colors(count: int) -> list[str]:
-    return [PALETTE[place % len(PALETTE)] for place in range(count)]
+def _strokes() -> Iterator[tuple[str, str, str]]:
+    """Yield colour, marker and dash of one line after the other."""
+    for (marker, dash), color in product(zip("os^D", ("-", "--", ":", "-."), strict=True), PALETTE):
+        yield color, marker, dash

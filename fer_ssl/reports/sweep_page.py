@@ -78,8 +78,9 @@ def _parts(sweep: Sweep) -> Html:
 
 
 def _classes(sweep: Sweep) -> Html:
-    bars = figure("F1 per class", "Mean over runs.", sweep_figures.class_bars(sweep))
-    return tag("section", tag("h2", "Classes"), bars, table(*sweep_tables.per_class(sweep)))
+    bars = sweep_figures.class_bars(sweep)
+    drawn = figure("F1 per class", "Mean over runs.", bars) if bars else Html("")
+    return tag("section", tag("h2", "Classes"), drawn, table(*sweep_tables.per_class(sweep)))
 
 
 def _thresholds(sweep: Sweep) -> Html:

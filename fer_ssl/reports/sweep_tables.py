@@ -1,12 +1,15 @@
 """The tables of a sweep as Markdown, LaTeX and CSV, all from the same cells."""
 
 import csv
+import re
 from collections.abc import Sequence
 from io import StringIO
 
+from fer_ssl.reports.grouping import pool_name
 from fer_ssl.reports.statistics import LEVEL, Difference
 from fer_ssl.reports.sweep import ENOUGH_RUNS, Row, Spread, Sweep
 
+SIGNED = re.compile(r"(?<![\w.])([+-]\d[\d.]*)")  # set in mathematics, where a hyphen is a minus
 Table = tuple[list[str], list[list[str]]]
 
 
@@ -117,6 +120,7 @@ def _latex_text(cell: str) -> str:
         return "--"
     for plain, command in (("\\", r"\textbackslash "), *((each, f"\\{each}") for each in "&%$#_{}")):
         cell = cell.replace(plain, command)
+    cell = SIGNED.sub(r"$\1$", cell)
     for plain, command in (("~", r"\textasciitilde "), ("^", r"\textasciicircum ")):
         cell = cell.replace(plain, command)
     return cell.replace("±", r"$\pm$").replace("Δ", r"$\Delta$").replace("< ", "$<$ ")
@@ -133,7 +137,8 @@ def as_csv(sweep: Sweep) -> str:
 
 
 def _csv_row(row: Row, sweep: Sweep) -> dict[str, object]:
-    cells: dict[str, object] = {"experiment": row.name, "labels_per_class": row.labels, "seeds": " ".join(row.seeds)}
+    cells: dict[str, object] = {"experiment": row.name, "labels_per_class": row.labels, "pool": pool_name(row.runs[0])}
+    cells["seeds"] = " ".join(row.seeds)
     for key in ("test.macro_f1", "test.accuracy", "test.balanced_accuracy"):
         spread, name = row.spread(key), key.removeprefix("test.")
         cells |= {name: spread and spread.mean, f"{name}_std": spread and spread.std}

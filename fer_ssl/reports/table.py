@@ -8,6 +8,7 @@ from statistics import mean, stdev
 from fer_ssl.errors import DataError
 from fer_ssl.reports.diagnosis import diagnosis
 from fer_ssl.reports.grouping import (
+    budget,
     config_hash,
     draw_of,
     drop_repeats,
@@ -65,13 +66,12 @@ def _tables(runs: Sequence[Run]) -> Iterator[str]:
         groups = list(experiments(members))
         yield from (_row(_cells(group, _baseline(group, groups))) for group in groups)
         yield from _bullets([note for group in groups for note in [*_mixture(group), *_start(group)]])
-        yield from diagnosis(groups, lambda run: f"{run.name} ({setting_text(run, 'data.labels_per_class', 'all')})")
+        yield from diagnosis(groups, lambda run: f"{run.name} ({_labels(run)})")
 
 
 def _baseline(group: Sequence[Run], groups: Sequence[Sequence[Run]]) -> Sequence[Run]:
     """Return the supervised runs on as many labels, none where `group` is itself the baseline."""
-    labels = group[0].setting("data.labels_per_class")
-    found = [each for each in groups if each[0].name == BASELINE and each[0].setting("data.labels_per_class") == labels]
+    found = [each for each in groups if each[0].name == BASELINE and budget(each[0]) == budget(group[0])]
     return [] if not found or group[0].name == BASELINE else found[0]
 
 
@@ -90,7 +90,7 @@ def _cells(group: Sequence[Run], baseline: Sequence[Run]) -> list[str]:
     seeds = ", ".join(sorted({setting_text(run, "seed") for run in group}, key=lambda text: text.zfill(9)))
     return [
         first.name,
-        setting_text(first, "data.labels_per_class", "all"),
+        _labels(first),
         pool_name(first),
         setting_text(first, "trainer.max_steps"),
         f"{len(group)} ({seeds})",
@@ -102,6 +102,10 @@ def _cells(group: Sequence[Run], baseline: Sequence[Run]) -> list[str]:
         _mean(group, "train.seconds", 1 / 60),
         ", ".join(sorted({f"`{config_hash(run)}`" for run in group})),
     ]
+
+
+def _labels(run: Run) -> str:
+    return "all" if run.labels_per_class is None else str(run.labels_per_class)
 
 
 def _spread(group: Sequence[Run], key: str) -> str:

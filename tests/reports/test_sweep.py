@@ -2,9 +2,11 @@
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -15,10 +17,11 @@ import pytest
 from pages import Page
 from pyarrow import parquet
 
-from fer_ssl.errors import DataError
+from fer_ssl.errors import ConfigError, DataError
 from fer_ssl.jobs.journal import Entry, record
 from fer_ssl.report import main
 from fer_ssl.reports.sweep import read_sweep
+from fer_ssl.reports.sweep_figures import _strokes
 
 Make = Callable[..., Path]
 SEEDS = range(3)
@@ -161,11 +164,81 @@ def test_budgets_are_rows_with_a_baseline_each(make_scored: Make, tmp_path: Path
     assert "labels per class" in (tmp_path / "sweep" / "sweep.html").read_text()
 
 
+def test_budgets_of_split_files_are_rows_too(make_scored: Make, tmp_path: Path) -> None:
+    for labels in (25, 100):
+        for seed in SEEDS:
+            data = {"name": "fer2013", "labels_per_class": None, "split_file": f"splits/{labels}_seed{seed}.json"}
+            run = make_scored(f"sweep/{labels}_{seed}", labels / 1000, name="supervised", data=data, seed=seed)
+            write_data(run, labels)
+    assert [(row.title, len(row.runs)) for row in read_sweep(tmp_path / "sweep").rows] == [
+        ("supervised (25)", 3), ("supervised (100)", 3),
+    ]  # fmt: skip
+    assert main([str(tmp_path / "sweep"), "--table", str(tmp_path / "table.md")])
+    assert "| supervised | 100 |" in (tmp_path / "table.md").read_text()
+
+
+def write_data(run: Path, labeled: int, test: int = 50) -> None:
+    """Write how many faces of each class were labeled and are scored."""
+    classes = json.loads((run / "metrics.json").read_text())["classes"]
+    counts = {"labeled": dict.fromkeys(classes, labeled), "test": dict.fromkeys(classes, test)}
+    (run / "data.json").write_text(json.dumps({"per_class": counts}))
+
+
+def test_a_row_is_compared_with_the_baseline_of_its_own_pool(make_scored: Make, tmp_path: Path) -> None:
+    for pool, shift in (("folder", 0.1), ("same", 0.3)):
+        for name, gain in (("full", 0.0), ("no_infonce", -0.02)):
+            make_scored(f"sweep/{name}_{pool}", shift + gain, name=name, unlabeled={"name": pool})
+    found = read_sweep(tmp_path / "sweep")
+    gains = {row.title: ours.score("test.macro_f1") - base.score("test.macro_f1") for row in found.rows
+             for ours, base in row.pairs}  # fmt: skip
+    assert gains == pytest.approx({"no_infonce (folder)": -0.02, "no_infonce (same)": -0.02})
+    main([str(tmp_path / "sweep")])
+    with (tmp_path / "sweep" / "sweep.csv").open(newline="") as file:
+        assert [row["pool"] for row in csv.DictReader(file)] == ["folder", "same"] * 2
+
+
+def test_data_of_one_name_with_other_test_faces_are_refused(make_scored: Make, tmp_path: Path) -> None:
+    write_data(make_scored("sweep/supervised", name="supervised"), labeled=25, test=50)
+    write_data(make_scored("sweep/fixmatch", name="fixmatch"), labeled=25, test=60)
+    with pytest.raises(DataError, match=r"mixes protocols.* the test split is Neutral 60.*Neutral 50"):
+        main([str(tmp_path / "sweep")])
+
+
+def test_seeds_may_lie_in_different_places(make_scored: Make, tmp_path: Path) -> None:
+    for seed, root in ((0, "/data"), (1, "/scratch")):
+        data = {"name": "folder", "labels_per_class": None, "root": root, "workers": seed, "pseudo_labels": f"{root}/p"}
+        make_scored(f"sweep/{seed}", name="full", seed=seed, data=data)
+    (row,) = read_sweep(tmp_path / "sweep").rows
+    assert len(row.runs) == 2
+
+
+def test_many_methods_are_told_apart(make_scored: Make, tmp_path: Path) -> None:
+    for labels in (25, 100):
+        for number in range(12):
+            data = {"name": "fer2013", "labels_per_class": labels, "split_seed": 0}
+            make_scored(f"sweep/{number}_{labels}", number / 100, name=f"method{number}", data=data)
+    main([str(tmp_path / "sweep")])
+    page = Page((tmp_path / "sweep" / "sweep.html").read_text())
+    assert page.tags.count("svg") == 1, "the curves; bars of 24 rows would tell nothing"
+    strokes = list(islice(_strokes(), 32))
+    assert len(set(strokes)) == 32
+
+
+def test_a_baseline_is_for_a_sweep(sweep: Path) -> None:
+    for arguments in ([str(sweep / "full_seed0")], [str(sweep), "--table", str(sweep / "table.md")]):
+        with pytest.raises(ConfigError, match="--baseline names the row"):
+            main([*arguments, "--baseline", "full"])
+    with pytest.raises(ConfigError, match="there is no folder"):
+        main([str(sweep / "nothing")])
+
+
 def test_the_latex_is_well_formed_and_escaped(sweep: Path) -> None:
     main([str(sweep)])
     text = (sweep / "sweep.tex").read_text()
     assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 3
     assert r"no\_infonce" in text
+    assert re.search(r"& \$-\d+\.\d+\$ &", text)
+    assert not re.search(r"[ &]-\d", text)
     for table in text.split(r"\begin{tabular}")[1:]:
         columns = table.split("{")[1].split("}")[0]
         lines = [line for line in table.splitlines() if line.endswith(r"\\")]
