@@ -29,7 +29,13 @@ FREE_TO_CHANGE = (
     "trainer.num_nodes",
     "trainer.strategy",
     "data.root",
+    "data.source.root",
+    "data.workers",
+    "data.resident",
+    "data.batch_eval",
     "compile",
+    "profiler",
+    "score",
 )
 
 
@@ -127,11 +133,34 @@ def require_network(checkpoint: Checkpoint, config: dict[str, Any], path: Path) 
             )
 
 
+def require_same_run(path: Path, wanted: dict[str, Any]) -> None:
+    """Raise ConfigError for a checkpoint of another network and, with `ckpt_path=auto`, of another configuration.
+
+    Any other `ckpt_path` asks for that checkpoint, so what it changes is told as a warning.
+    """
+    saved = read_checkpoint(path)
+    require_network(saved, wanted, path)
+    changes = changed_settings(saved["config"], wanted)
+    if wanted["ckpt_path"] == "auto" and (changes := changes + changed_length(saved["config"], wanted)):
+        raise ConfigError(
+            f"{wanted['run_dir']} holds a run with other settings ({'; '.join(changes)}); set hydra.run.dir, or for a "
+            "sweep hydra.sweep.dir, to another folder, or ckpt_path=last to go on from that run"
+        )
+    for change in changes:
+        log.warning("the run resumes with another setting than it began with: %s", change)
+
+
 def changed_settings(saved: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
     """Return `key=saved, now wanted` for every setting of the computation that a resumed run changes."""
     before, now = (dict(_flat(config)) for config in (saved, wanted))
     keys = sorted(key for key in before.keys() | now.keys() if not key.startswith(FREE_TO_CHANGE))
     return [f"{key}={before.get(key)}, now {now.get(key)}" for key in keys if before.get(key) != now.get(key)]
+
+
+def changed_length(saved: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """Return the same for the number of steps, along which schedules and ramps are drawn."""
+    before, now = (config["trainer"]["max_steps"] for config in (saved, wanted))
+    return [] if before == now else [f"trainer.max_steps={before}, now {now}"]
 
 
 def _flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -13,18 +13,17 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig
 
-from fer_ssl.build import build_data, build_decoder, build_model, build_module, build_trainer, make
+from fer_ssl.build import build_data, build_decoder, build_model, build_module, build_trainer, make, plain
 from fer_ssl.callbacks.checkpoint import LastCheckpoint
 from fer_ssl.callbacks.telemetry import Telemetry
 from fer_ssl.check import check
 from fer_ssl.checkpoints import (
     Checkpoint,
-    changed_settings,
     checkpoint_path,
     load_average,
     read_checkpoint,
     require_classifier,
-    require_network,
+    require_same_run,
     require_space,
 )
 from fer_ssl.claim import claimed, finished
@@ -35,6 +34,7 @@ from fer_ssl.devices import check_devices
 from fer_ssl.errors import ConfigError, WorkerError
 from fer_ssl.jobs.pool import REQUEUE
 from fer_ssl.loggers import HistoryLogger, close_loggers
+from fer_ssl.method.choices import require_choice
 from fer_ssl.metrics import Scores
 from fer_ssl.module import SemiSupervised
 from fer_ssl.ranks import together
@@ -68,14 +68,16 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     if done is not None:
         log.info("%s is finished and left as it is", run_dir)
         return done
+    resume_from = checkpoint_path(cfg.ckpt_path, run_dir)
+    if resume_from is not None:  # before what an earlier run left in the folder is written anew
+        require_same_run(resume_from, plain(cfg))
     with claimed(run_dir, cfg):
-        results = _train(cfg, run_dir)
+        results = _train(cfg, run_dir, resume_from)
     log.info("report: %s", run_dir / "report.html")
     return results
 
 
-def _train(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
-    resume_from = checkpoint_path(cfg.ckpt_path, run_dir)
+def _train(cfg: DictConfig, run_dir: Path, resume_from: Path | None) -> dict[str, Any]:
     _quieten()
     data = build_data(cfg)
     try:
@@ -87,7 +89,7 @@ def _train(cfg: DictConfig, run_dir: Path) -> dict[str, Any]:
     pool_size = 0 if data.pool is None else len(data.pool)
     module = build_module(cfg, data.space, pool_size, data.people, data.class_counts, fresh=resume_from is None)
     if resume_from is not None:
-        _require_fit(resume_from, module)
+        require_space(read_checkpoint(resume_from), data.space, resume_from)
     if cfg.compile is not None:
         compile_parts(module, cfg.compile)
     trainer = build_trainer(cfg, run_dir)
@@ -139,6 +141,7 @@ def score_checkpoint(cfg: DictConfig) -> dict[str, Any]:
     run_dir = Path(cfg.run_dir)
     if cfg.ckpt_path is None:
         raise ConfigError("there is no checkpoint to score; set ckpt_path=<run>/checkpoints/last.ckpt")
+    require_choice("split", cfg.split, ("test", "train", "val"))
     path = Path(cfg.ckpt_path)
     checkpoint = read_checkpoint(path)
     trained = trusted_config(checkpoint, cfg.allow_targets, path)
@@ -181,14 +184,6 @@ def _require_splits(asked: Sequence[str] | None, data: FaceData) -> None:
     absent = sorted(set(asked or ()) - (set(SCORED) & set(data.roles())))
     if absent:
         raise ConfigError(f"there is no {absent[0]} split to score; set data.val_fraction=0.1, or score=null")
-
-
-def _require_fit(path: Path, module: SemiSupervised) -> None:
-    checkpoint = read_checkpoint(path)
-    require_space(checkpoint, module.space, path)
-    require_network(checkpoint, module.config, path)
-    for change in changed_settings(checkpoint["config"], module.config):
-        log.warning("the run resumes with another setting than it began with: %s", change)
 
 
 def _finish(

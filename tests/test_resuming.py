@@ -10,6 +10,7 @@ import torch
 from comparing import assert_same_weights, weights
 from running import trained
 
+from fer_ssl.errors import ConfigError
 from fer_ssl.module import SemiSupervised
 from fer_ssl.run import REQUEUE
 from fer_ssl.types import Batch
@@ -156,3 +157,12 @@ def test_a_resumed_run_tells_what_it_changes(tmp_path: Path, caplog: pytest.LogC
     assert "another setting" not in caplog.text
     trained(tmp_path, "ckpt_path=last", "trainer.max_steps=4", "threshold.beta=0.9")
     assert "another setting than it began with: threshold.beta=0.97, now 0.9" in caplog.text
+
+
+@pytest.mark.parametrize("change", ["threshold.beta=0.9", "trainer.max_steps=4", "backbone.widths=[8,8,8,8,8,24]"])
+def test_a_folder_with_a_run_of_other_settings_is_left_as_it_is(change: str, tmp_path: Path) -> None:
+    trained(tmp_path, "ckpt_path=auto")
+    before = {name: (tmp_path / name).read_bytes() for name in ("config.yaml", "metrics.json", "history.csv")}
+    with pytest.raises(ConfigError, match=change.split("=")[0].replace(".", r"\.")):
+        trained(tmp_path, "ckpt_path=auto", change)
+    assert before == {name: (tmp_path / name).read_bytes() for name in before}

@@ -13,11 +13,14 @@ from PIL import Image
 from running import TINY, composed, trained
 from test_conf import EXPERIMENTS
 
-from fer_ssl.build import build_module
+from fer_ssl.build import build_data, build_model, build_module
+from fer_ssl.checkpoints import load_average, read_checkpoint
 from fer_ssl.claim import claimed
 from fer_ssl.errors import ConfigError, DivergedError
 from fer_ssl.method.losses import InfoNCE
+from fer_ssl.method.thresholds import DynamicThreshold
 from fer_ssl.run import run, score_checkpoint
+from fer_ssl.scoring import predict
 from fer_ssl.types import LabelSpace
 
 FILES = {
@@ -100,6 +103,8 @@ def test_two_opinions_on_a_face_differ_and_the_term_rises(name: str, tmp_path: P
 def test_parts_that_lack_what_they_read_name_the_override(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"set threshold\.source=teacher, or add supervised to loss"):
         trained(tmp_path, "+experiment=mixmatch", "threshold=adamatch")
+    with pytest.raises(ConfigError, match=r"'infonce' takes faces .* set loss\.infonce\.uncertain_only=false"):
+        trained(tmp_path, "threshold=confidence")
     with pytest.raises(ConfigError, match=r"'mixed_labeled' reads mixed faces .* set mix=mixup"):
         trained(tmp_path, "+experiment=mixmatch", "mix=none")
     with pytest.raises(ConfigError, match=r"InstanceSimilarity needs a memory .* set memory=labeled"):
@@ -142,6 +147,21 @@ def test_a_heldout_fold_calibrates_the_threshold(tmp_path: Path) -> None:
     assert not torch.equal(state["threshold.tau"], torch.full((7,), 0.8))
     roles = pq.read_table(tmp_path / "manifest.parquet")["role"].to_pylist()
     assert roles.count("heldout") == pytest.approx(0.3 * 70, abs=4)
+
+
+def test_the_ancestor_asks_its_average_about_all_labeled_faces(tmp_path: Path) -> None:
+    options = ["+experiment=adacm", *TINY, "threshold.floor=0.0", f"run_dir={tmp_path}"]
+    cfg = composed(*options)
+    run(cfg)
+    checkpoint, data = read_checkpoint(tmp_path / "checkpoints" / "last.ckpt"), build_data(cfg)
+    data.setup()
+    model = build_model(cfg, 7)
+    load_average(model, checkpoint)
+    threshold = DynamicThreshold(7, floor=0.0, pool="labeled")
+    threshold.observe(predict(model, data.eval_loader(data.labeled)))
+    threshold.end_epoch()
+    assert threshold.tau.max() > 0
+    torch.testing.assert_close(checkpoint["state_dict"]["threshold.tau"], threshold.tau)
 
 
 def test_a_heldout_fold_tells_the_confusion_behind_an_estimated_prior(tmp_path: Path) -> None:
@@ -190,6 +210,8 @@ def test_evaluate_scores_what_training_reported(tmp_path: Path) -> None:
 def test_evaluate_without_a_checkpoint_names_the_override() -> None:
     with pytest.raises(ConfigError, match=r"no checkpoint to score; set ckpt_path="):
         score_checkpoint(composed("run_dir=.", config="evaluate"))
+    with pytest.raises(ConfigError, match=r"split=pool is not a choice; set split to one of test, train, val"):
+        score_checkpoint(composed("run_dir=.", "split=pool", "ckpt_path=last.ckpt", config="evaluate"))
 
 
 def test_wandb_writes_offline_and_each_run_its_own(tmp_path: Path) -> None:
