@@ -11,18 +11,30 @@ from omegaconf import DictConfig
 
 if TYPE_CHECKING:
     from optuna import Study
-    from optuna.trial import FrozenTrial
+    from optuna.trial import FrozenTrial, Trial
+
+
+def place(trial: "FrozenTrial | Trial") -> str:
+    """Return the folder of a trial below trials/, which one that continues a cut-off trial shares with it."""
+    return str(trial.user_attrs.get("folder", trial.number))
+
+
+def uncut(study: "Study") -> list["FrozenTrial"]:
+    """Return the trials less those that were cut off and are continued by another."""
+    trials = study.get_trials(deepcopy=False)
+    continued = {trial.user_attrs.get("continues") for trial in trials}
+    return [trial for trial in trials if trial.number not in continued]
 
 
 def write_trials(path: Path, study: "Study") -> None:
     """Write number, state, macro-F1 on validation and parameters of every trial."""
-    trials = study.get_trials(deepcopy=False)
+    trials = uncut(study)
     names = sorted({name for trial in trials for name in trial.params})
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, ["trial", "state", "macro_f1", *names])
         writer.writeheader()
         for trial in trials:
-            row = {"trial": trial.number, "state": trial.state.name.lower(), "macro_f1": trial.value}
+            row = {"trial": place(trial), "state": trial.state.name.lower(), "macro_f1": trial.value}
             writer.writerow(row | trial.params)
 
 
@@ -33,7 +45,9 @@ def write_best(folder: Path, cfg: DictConfig, best: "FrozenTrial", overrides: Se
     """
     base = [each.split("=", 1)[1] for each in overrides if each.startswith("+experiment=")]
     others = [each for each in overrides if not each.startswith("+experiment=")]
-    groups = {key: value for key, value in best.params.items() if key in HydraConfig.get().runtime.choices}
+    # a group of which one takes a list, as loss, is not among Hydra's choices
+    choices = HydraConfig.get().runtime.choices
+    groups = {key: each for key, each in best.params.items() if key in choices or isinstance(cfg.get(key), DictConfig)}
     values = {key: value for key, value in best.params.items() if key not in groups}
     parts = [*base, *({f"override /{group}": _choice(value)} for group, value in groups.items()), "_self_"]
     body: dict[str, Any] = {"defaults": parts, "name": f"{cfg.name}_tuned"}
@@ -41,7 +55,7 @@ def write_best(folder: Path, cfg: DictConfig, best: "FrozenTrial", overrides: Se
         _put(body, key.split("."), value)
     command = f"python -m fer_ssl.train --config-dir {folder} +experiment=tuned {' '.join(others)}".rstrip()
     score = f"{100 * (best.value or 0):.2f}"
-    head = f"# @package _global_\n# Best of a search: trial {best.number}, macro-F1 {score} on validation\n"
+    head = f"# @package _global_\n# Best of a search: trial {place(best)}, macro-F1 {score} on validation\n"
     path = folder / "experiment" / "tuned.yaml"
     path.parent.mkdir(exist_ok=True)
     path.write_text(f"{head}# {command}\n{yaml.safe_dump(body, sort_keys=False)}", encoding="utf-8")

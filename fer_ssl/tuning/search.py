@@ -18,7 +18,7 @@ from fer_ssl.jobs.command import arguments
 from fer_ssl.jobs.journal import JOURNAL, Entry, State
 from fer_ssl.jobs.lock import held
 from fer_ssl.jobs.pool import Job, Pool
-from fer_ssl.tuning.records import write_best, write_trials
+from fer_ssl.tuning.records import place, uncut, write_best, write_trials
 from fer_ssl.tuning.space import as_override, distributions, require_known
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ def search(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     """
     _require_optuna()
     space = OmegaConf.to_container(cfg.space)
-    assert isinstance(space, dict)
+    if not isinstance(space, dict):
+        raise ConfigError("a space is a mapping of keys to values; mend the file of conf/space")
     overrides = [each for each in HydraConfig.get().overrides.task if not each.lstrip("+").startswith(OWN_KEYS)]
     spread = distributions({str(key): value for key, value in space.items()})
     require_known({str(key): value for key, value in space.items()}, overrides)
@@ -68,9 +69,21 @@ class Search:
             load_if_exists=True,
             pruner=instantiate(cfg.tune.pruner),
         )
+        self._require_one_search()
         # another seed for each call, so that a search which goes on does not draw its first trials again
         self.study.sampler = instantiate(cfg.tune.sampler, seed=cfg.seed + len(self.study.trials))
         self.running: dict[str, TrialJob] = {}
+
+    def _require_one_search(self) -> None:
+        """Raise ConfigError where the study's trials are of another space or of runs with other settings."""
+        own = {"overrides": self.overrides, "space": {key: repr(each) for key, each in self.spread.items()}}
+        if differing := [what for what in own if self.study.user_attrs.get(what, own[what]) != own[what]]:
+            raise ConfigError(
+                f"{self.folder} holds a search with other {' and '.join(differing)}, and no best is of both; set "
+                "hydra.run.dir=<dir>"
+            )
+        for what, told in own.items():
+            self.study.set_user_attr(what, told)
 
     def run(self) -> dict[str, Any]:
         """Take up what an earlier call left, run the missing trials and write what was found."""
@@ -88,28 +101,24 @@ class Search:
         from optuna.trial import TrialState
 
         for trial in self.study.get_trials(states=(TrialState.RUNNING,)):
-            place = trial.user_attrs.get("folder", str(trial.number))
             self.study.tell(trial.number, state=TrialState.FAIL)
-            self.study.enqueue_trial(trial.params, user_attrs={"folder": place, "continues": trial.number})
+            self.study.enqueue_trial(trial.params, user_attrs={"folder": place(trial), "continues": trial.number})
 
     def _begun(self) -> int:
         """Return how many trials have begun; one that was continued counts once."""
         from optuna.trial import TrialState
 
-        trials = self.study.get_trials(deepcopy=False)
-        continued = {trial.user_attrs["continues"] for trial in trials if "continues" in trial.user_attrs}
-        return sum(trial.state is not TrialState.WAITING and trial.number not in continued for trial in trials)
+        return sum(trial.state is not TrialState.WAITING for trial in uncut(self.study))
 
     def _trials(self) -> Iterator["TrialJob"]:
         while self._begun() < self.cfg.tune.trials:
             trial = self.study.ask(self.spread)
-            place = trial.user_attrs.get("folder", str(trial.number))
-            folder = self.folder / "trials" / place
+            folder = self.folder / "trials" / place(trial)
             params = [as_override(key, value) for key, value in trial.params.items()]
             overrides = [*self.overrides, *params, "score=[val]", "ckpt_path=auto"]
             command = arguments(HydraConfig.get(), "train", overrides, folder)
-            job = TrialJob(place, [*TRAIN, *command], params, folder, trial)
-            self.running[place] = job
+            job = TrialJob(place(trial), [*TRAIN, *command], params, folder, trial)
+            self.running[job.name] = job
             yield job
 
     def _tell(self, entry: Entry) -> None:
@@ -131,7 +140,7 @@ class Search:
     def _require_hope(self, entry: Entry) -> None:
         from optuna.trial import TrialState
 
-        states = [trial.state for trial in self.study.get_trials(deepcopy=False)]
+        states = [trial.state for trial in uncut(self.study)]
         if states.count(TrialState.FAIL) >= HOPELESS and TrialState.COMPLETE not in states:
             raise ConfigError(f"{HOPELESS} trials failed before any succeeded, the last with: {entry.error}")
 
@@ -144,10 +153,10 @@ class Search:
         found = [as_override(key, value) for key, value in best.params.items()]
         path = write_best(self.folder, self.cfg, best, self.overrides)
         log.info(
-            "best: trial %d, macro-F1 %.2f on validation: %s", best.number, 100 * self.study.best_value, " ".join(found)
+            "best: trial %s, macro-F1 %.2f on validation: %s", place(best), 100 * self.study.best_value, " ".join(found)
         )
         log.info("as an experiment: %s", path)
-        return {"trial": best.number, "macro_f1": self.study.best_value, "overrides": found}
+        return {"trial": int(place(best)), "macro_f1": self.study.best_value, "overrides": found}
 
 
 @dataclass(frozen=True)

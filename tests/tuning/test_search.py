@@ -107,10 +107,32 @@ def test_a_killed_search_continues_its_trials_and_hopeless_ones_are_pruned(place
     _, told = search.communicate(timeout=120)
     assert search.returncode == 0, told
     found = trials(place)
-    assert len(found) == 7, "six, and the one that was left and continued"
-    assert [found[0]["state"], found[0]["optim.lr"]] == ["fail", found[1]["optim.lr"]]
+    assert len({row["trial"] for row in found}) == len(found) == 6, "one that was left and continued is one"
     assert len((place / "search" / "trials" / "0" / "argv.txt").read_text().splitlines()) == 2
-    assert all(row["state"] == "pruned" or row["threshold"] == "dtm" for row in found[2:]), found
+    assert all(row["state"] == "pruned" or row["threshold"] == "dtm" for row in found[1:]), found
+
+
+def test_a_search_goes_on_with_its_own_space_and_settings(place: Path) -> None:
+    told: list[str] = []
+    for choices, *options in (["[dtm]"], ["[dtm, fixed]"], ["[dtm]", "batch.labeled=20"]):
+        search = start(place, choices, "tune.trials=1", *options)
+        told.append(search.communicate(timeout=60)[1])
+    assert "search with other" not in told[0]
+    assert "holds a search with other space, and no best is of both; set hydra.run.dir=" in told[1]
+    assert "holds a search with other overrides" in told[2]
+    assert len(trials(place)) == 1
+
+
+def test_a_choice_of_lists_becomes_an_experiment(place: Path) -> None:
+    search = start(place, "[dtm]\nloss: [[supervised], [supervised, pseudo_label]]", "tune.trials=1")
+    assert search.wait(timeout=60) == 0
+    tuned = yaml.safe_load((place / "search" / "experiment" / "tuned.yaml").read_text())
+    chosen = next(part["override /loss"] for part in tuned["defaults"] if "override /loss" in part)
+    assert chosen in (["supervised"], ["supervised", "pseudo_label"])
+    command = [sys.executable, "-m", "fer_ssl.train", "--config-dir", "search", "+experiment=tuned", "--cfg", "job"]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    shown = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=True).stdout
+    assert list(yaml.safe_load(shown.replace("${hydra:runtime.output_dir}", "."))["loss"]) == chosen
 
 
 @pytest.mark.parametrize(
