@@ -165,7 +165,7 @@ def write_table() -> None:
     write_recipe(RECORDS / "recipe", RECIPE)
     write_beside(RECORDS / "p1", PEERS)
     write_ablations(RECORDS / "ablation", ABLATIONS)
-    write_summary(RECORDS / "p1", README)
+    write_summary(RECORDS, README)
 
 
 def main() -> None:

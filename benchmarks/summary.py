@@ -1,8 +1,9 @@
-"""The table of the README: scores of the short FER2013 protocol by method and labels per class."""
+"""The table of the README: scores on FER2013 by method and labels per class, on a longer protocol, on FER+ labels."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import mean, stdev
+from typing import NamedTuple
 
 from heads import runs_at_home
 from writing import write_between_marks
@@ -10,7 +11,22 @@ from writing import write_between_marks
 from fer_ssl.reports.grouping import draw_of, experiments
 from fer_ssl.reports.run import Run
 
-BUDGETS = (25, 100, 250)
+
+class Column(NamedTuple):
+    """What the runs of a column have in common, besides the method's own overrides."""
+
+    title: str
+    suite: str
+    budget: int  # labels per class
+
+
+COLUMNS = (
+    Column("25", "p1", 25),
+    Column("100", "p1", 100),
+    Column("250", "p1", 250),
+    Column("100, 4,000 steps", "p2", 100),
+    Column("100, FER+ labels", "ferplus", 100),
+)
 OURS = "best"
 PEERS = {
     "supervised": "supervised",
@@ -49,25 +65,30 @@ def write_summary(records: Path, page: Path) -> None:
 
 def table(records: Path) -> Iterator[str]:
     """Yield the lines of a table of PublicTest macro-F1 in percent, mean and sample deviation over seeds."""
-    found = experiments(runs_at_home(records))
-    groups = {(group[0].name, group[0].setting("data.labels_per_class")): group for group in found}
-    yield "| labels per class | " + " | ".join(map(str, BUDGETS)) + " |"
-    yield "| --- |" + " --- |" * len(BUDGETS)
+    found = {column.title: column_of(records / column.suite, column.budget) for column in COLUMNS}
+    yield "| labels per class | " + " | ".join(found) + " |"
+    yield "| --- |" + " --- |" * len(found)
     for name, shown in METHODS.items():
-        if any((name, budget) in groups for budget in BUDGETS):
-            cells = [score(groups.get((name, budget), [])) for budget in BUDGETS]
-            yield f"| {shown} | {' | '.join(cells)} |"
-    leads = [lead(groups[OURS, budget], [groups.get((name, budget), []) for name in PEERS]) for budget in BUDGETS]
+        if any(name in groups for groups in found.values()):
+            yield f"| {shown} | {' | '.join(score(groups.get(name, [])) for groups in found.values())} |"
+    leads = [lead(groups.get(OURS, []), [groups.get(name, []) for name in PEERS]) for groups in found.values()]
     yield f"| `{OURS}` over the best peer or supervised, paired by seed | {' | '.join(leads)} |"
+
+
+def column_of(records: Path, budget: int) -> dict[str, list[Run]]:
+    """Return the runs with so many labels per class by the method's name."""
+    groups = experiments(runs_at_home(records))
+    return {group[0].name: group for group in groups if group[0].setting("data.labels_per_class") == budget}
 
 
 def lead(ours: Sequence[Run], peers: Sequence[Sequence[Run]]) -> str:
     """Return the differences to the peer that is best on our draws, which share labels and seed: mean and deviation."""
+    if not ours:
+        return ""
     own = by_draw(ours)
     met = [scores for scores in map(by_draw, peers) if scores.keys() >= own.keys()]
     best = max(met, key=lambda scores: mean(scores[draw] for draw in own))
-    differences = [own[draw] - best[draw] for draw in own]
-    return f"{mean(differences):+.2f} ± {stdev(differences):.2f}"
+    return spread([own[draw] - best[draw] for draw in own], "+")
 
 
 def by_draw(group: Sequence[Run]) -> dict[str, float]:
@@ -76,8 +97,12 @@ def by_draw(group: Sequence[Run]) -> dict[str, float]:
 
 
 def score(group: Sequence[Run]) -> str:
-    """Return mean and deviation over the seeds; one that has fewer than three says so."""
-    scores = [100 * run.score("test.macro_f1") for run in group]
-    if len(scores) < 2:
-        return f"{scores[0]:.2f} (1 seed)" if scores else ""
-    return f"{mean(scores):.2f} ± {stdev(scores):.2f}" + (" (2 seeds)" if len(scores) == 2 else "")
+    """Return mean and deviation of an experiment's scores in percent, nothing where it was not run."""
+    return spread([100 * run.score("test.macro_f1") for run in group]) if group else ""
+
+
+def spread(values: Sequence[float], sign: str = "") -> str:
+    """Return mean and deviation over the seeds; fewer than three say so."""
+    deviation = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
+    seeds = {1: " (1 seed)", 2: " (2 seeds)"}.get(len(values), "")
+    return f"{mean(values):{sign}.2f}{deviation}{seeds}"

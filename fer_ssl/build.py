@@ -19,7 +19,7 @@ from fer_ssl.data.decode import Decoder
 from fer_ssl.data.module import FaceData
 from fer_ssl.data.provenance import to_provenance
 from fer_ssl.data.splits import SplitPlan
-from fer_ssl.errors import FerError
+from fer_ssl.errors import DataError, FerError
 from fer_ssl.loggers import HistoryLogger
 from fer_ssl.masking import masked_tree
 from fer_ssl.method.losses import Term
@@ -92,9 +92,9 @@ Facts = Mapping[str, int | list[int]]
 
 
 def known(node: DictConfig, facts: Facts) -> dict[str, Any]:
-    """Return those `facts` about the run that a part, or a part inside it, lists among its keys."""
+    """Return those `facts` about the run that a part, or a part inside it, lists among its keys without a value."""
     inside = {str(key): known(part, facts) for key, part in node.items() if isinstance(part, DictConfig)}
-    return {key: fact for key, fact in facts.items() if key in node} | {
+    return {key: fact for key, fact in facts.items() if key in node and node[key] is None} | {
         key: found for key, found in inside.items() if found
     }
 
@@ -124,6 +124,8 @@ def build_module(
     `people` are those whom the pool names, `class_counts` [C] the labeled faces of each class, equally many by default.
     One that is not `fresh` is about to be loaded from a checkpoint.
     """
+    if len(space) < 2:
+        raise DataError(f"{cfg.data.name} has one class, {space.classes[0]}; set data.root to faces of two or more")
     torch.manual_seed(cfg.seed)
     model = build_model(cfg, len(space), fresh)
     facts: Facts = {

@@ -1,10 +1,11 @@
 """Configurations that cannot work, told before anything is loaded."""
 
 import inspect
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 from hydra.utils import get_object
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from fer_ssl.errors import ConfigError
 
@@ -13,11 +14,16 @@ NEED_POOL = {
     "pseudo_label", "infonce", "identity", "negative", "abc", "plain", "daso", "feedback", "fairness",
     "mixed_unlabeled", "rotation", "graph", "instances",
 }  # fmt: skip
+POOL_ADJUSTED = "PoolAdjusted"  # the supervised loss that estimates the pool's class frequencies
+NUMBERS = (
+    "seed", "image_size", "epoch_steps", "batch.labeled", "batch.unlabeled", "optim.lr", "trainer.max_steps",
+)  # fmt: skip
 INSTEAD_OF = (("abc", "supervised"), ("abc", "pseudo_label"), ("daso", "pseudo_label"))
 
 
 def check(cfg: DictConfig) -> None:
     """Raise ConfigError, naming the override to type, for parts that cannot work together."""
+    _numbers_are_numbers(cfg)
     _terms_are_parts(cfg)
     _keys_are_settings(cfg)
     _pool_matches_terms(cfg)
@@ -25,12 +31,21 @@ def check(cfg: DictConfig) -> None:
     require_roots(cfg)
     _heldout_exists(cfg)
     _corrects_once(cfg)
+    _estimates_are_of_the_pool(cfg)
+    _daso_decides_alone(cfg)
     _terms_are_alone(cfg)
     if cfg.compile not in COMPILE_MODES:
         known = ", ".join(mode for mode in COMPILE_MODES if mode)
         raise ConfigError(f"compile={cfg.compile} is no mode of torch.compile; set compile=null or one of {known}")
     if cfg.trainer.max_steps < 1:
         raise ConfigError(f"trainer.max_steps={cfg.trainer.max_steps} trains nothing; set trainer.max_steps=1000")
+
+
+def _numbers_are_numbers(cfg: DictConfig) -> None:
+    for key in NUMBERS:
+        value = OmegaConf.select(cfg, key)
+        if isinstance(value, str):
+            raise ConfigError(f"{key}={value} is no number; set {key}=<number>")
 
 
 def _terms_are_parts(cfg: DictConfig) -> None:
@@ -80,7 +95,7 @@ def _parts(node: DictConfig, place: str = "") -> Iterator[tuple[str, DictConfig]
 
 def _pool_matches_terms(cfg: DictConfig) -> None:
     has_pool = cfg.unlabeled.pool is not None or cfg.unlabeled.from_source
-    needs_pool = sorted(NEED_POOL & set(cfg.loss))
+    needs_pool = sorted(name for name in cfg.loss if name in NEED_POOL or _is(cfg.loss[name], POOL_ADJUSTED))
     if needs_pool and not has_pool:
         raise ConfigError(f"loss term {needs_pool[0]!r} needs unlabeled faces; set unlabeled=same or loss=[supervised]")
 
@@ -116,10 +131,36 @@ def _corrects_once(cfg: DictConfig) -> None:
     supervised = cfg.loss.get("supervised", {})
     ways = [f"loss.supervised.{way}={supervised[way]}" for way in ("adjust", "balance") if supervised.get(way)]
     ways += ["loss term abc"] if "abc" in cfg.loss else []
+    if _is(supervised, POOL_ADJUSTED) and _is(cfg.sampler, "natural"):
+        raise ConfigError(
+            "loss.supervised turns balanced labels to the pool's class frequencies, and sampler=natural deals them by "
+            "their own; set sampler=balanced or loss=[supervised,...]"
+        )
     if ways and cfg.sampler._target_.endswith("BalancedSampler"):
         raise ConfigError(
             f"{ways[0]} makes up for rare classes, which sampler=balanced already deals as often as others; "
             "set sampler=natural"
+        )
+
+
+def _estimates_are_of_the_pool(cfg: DictConfig) -> None:
+    estimating = {
+        "alignment": cfg.alignment.get("decay") is not None,
+        "loss.supervised": _is(cfg.loss.get("supervised", {}), POOL_ADJUSTED),
+    }
+    if cfg.memory.get("alignment") and any(estimating.values()):
+        name = next(name for name, estimates in estimating.items() if estimates)
+        raise ConfigError(
+            f"{name} estimates the pool's class frequencies from predictions that the memory has evened out; set "
+            "memory.alignment=0"
+        )
+
+
+def _daso_decides_alone(cfg: DictConfig) -> None:
+    if "daso" in cfg.loss and not (_is(cfg.threshold, "FixedThreshold") and _is(cfg.alignment, "unaligned")):
+        raise ConfigError(
+            "loss term 'daso' keeps its own pseudo-labels by loss.daso.tau and reads no other threshold or alignment; "
+            "set threshold=fixed alignment=none"
         )
 
 
@@ -128,3 +169,8 @@ def _terms_are_alone(cfg: DictConfig) -> None:
         if term in cfg.loss and other in cfg.loss:
             rest = ",".join(str(name) for name in cfg.loss if name != other)
             raise ConfigError(f"loss term {term!r} does the work of {other!r}; set loss=[{rest}]")
+
+
+def _is(part: Mapping[str, Any], name: str) -> bool:
+    """Tell whether a part is made by the class or function of this name."""
+    return str(part.get("_target_", "")).rpartition(".")[2] == name

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 
 from fer_ssl.errors import ConfigError, FerError
-from fer_ssl.keys import require_read
+from fer_ssl.keys import require_own_terms, require_read
 from fer_ssl.masking import Masked, masked
 
 LAUNCHERS = {  # what each needs: a plugin of Hydra, and the extra that brings it
@@ -42,6 +43,9 @@ def verb(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
                 handler.addFilter(Masked())
             try:
                 require_read(cfg, CONF, config_name)
+                if "loss" in cfg:
+                    loader = GlobalHydra.instance().config_loader()
+                    require_own_terms(loader, config_name, HydraConfig.get().overrides.task)
                 return run(cfg)
             except FerError as error:
                 raise CompactHydraException(masked(f"error: {error}")) from None

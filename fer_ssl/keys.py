@@ -1,12 +1,14 @@
 """Keys of a configuration that nothing reads: misspelled in a file or added by `+`, they would change nothing."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra.core.config_loader import ConfigLoader
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from fer_ssl.errors import ConfigError
@@ -70,3 +72,23 @@ def _references(node: Any, place: tuple[str, ...] = ()) -> Iterator[str]:
             start = place[: -len(dots)] if dots else ()
             keys = (*start, *path.split("."))
             yield from (".".join(keys[:end]) for end in range(1, len(keys) + 1))
+
+
+def require_own_terms(loader: ConfigLoader, verb: str, overrides: Sequence[str]) -> None:
+    """Raise ConfigError where two chosen files of loss/ write one term: the later would change the earlier unseen."""
+    defaults = loader.compute_defaults_list(verb, list(overrides), RunMode.RUN).defaults
+    files = [each for each in defaults if str(each.config_path).startswith("loss/")]
+    written: dict[str, str] = {}
+    for path in dict.fromkeys(str(each.config_path) for each in files if not str(each.parent).startswith("loss/")):
+        name = path.removeprefix("loss/")
+        for term in _keys_of(loader, path):
+            if other := written.get(term):
+                raise ConfigError(
+                    f"{other} and {name} are two forms of one loss term, {term}; keep one of them in loss=[...]"
+                )
+            written[term] = name
+
+
+def _keys_of(loader: ConfigLoader, path: str) -> set[str]:
+    source = next(source for source in loader.get_sources() if source.is_config(path))
+    return {str(key) for key in source.load_config(path).config} - {"defaults"}

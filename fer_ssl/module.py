@@ -91,12 +91,15 @@ class SemiSupervised(LightningModule):
         self.teacher_views = own_views.union(*(term.teacher_views for term in terms.values()))
         shares = self.teacher.shares_student_pass
         self.shared_views = self.teacher_views & self.student_views if shares else frozenset[str]()
-        self.learns_labels = "labeled" in self.student_views | self.mixed_views
+        self.learns_labels = any(
+            "labeled" in term.student_views | term.mixed_views and term.uses_logits for term in terms.values()
+        )
         if self.asks_teacher and threshold.needs_labeled == "student" and "labeled" not in self.student_views:
             raise ConfigError(
                 "the threshold reads what the student says of labeled faces, which no loss term shows it; "
                 "set threshold.source=teacher, or add supervised to loss"
             )
+        _require_uncertain(terms, threshold)
         self.sync_batchnorm = sync_batchnorm
         self.config = config
         self._whole: Skeleton[FaceModel] | None = None
@@ -156,11 +159,12 @@ class SemiSupervised(LightningModule):
             return known
         probs = torch.stack([as_probs(teacher[name]) for name in self.teacher.views]).mean(0)
         seen = teacher[self.teacher.views[0]]
-        probs, recalled = self.memory(probs, seen, teacher.get("labeled"), batch.labels)
         witness = {"teacher": teacher, "student": student}.get(self.threshold.needs_labeled or "")
         labeled = None if witness is None else LabeledView(as_probs(witness["labeled"]), batch.labels)
-        gate = self.threshold(probs, labeled, batch.pool_rows)
-        pseudo_labels, targets = self.target(self.threshold.align(probs))
+        with torch.autocast(self.device.type, enabled=False):  # bf16 holds no confidence between .996 and 1
+            probs, recalled = self.memory(probs, seen, teacher.get("labeled"), batch.labels)
+            gate = self.threshold(probs, labeled, batch.pool_rows)
+            pseudo_labels, targets = self.target(self.threshold.align(probs))
         known = replace(known, probs=probs, recalled=recalled)
         return replace(known, pseudo_labels=pseudo_labels, targets=targets, gate=gate)
 
@@ -197,12 +201,11 @@ class SemiSupervised(LightningModule):
 
     @torch.no_grad()
     def end_threshold_epoch(self) -> None:
-        """Let the threshold look at the held-out fold, if it wants to, and close its epoch."""
-        if self.threshold.needs_heldout:
+        """Let the threshold look at the fold that it observes, if any, and close its epoch."""
+        if self.threshold.observes:
             data: FaceData = self.trainer.datamodule  # type: ignore[attr-defined]
-            seen = [
-                (self.predict(batch.images.to(self.device)), batch.labels) for batch in data.eval_loader(data.heldout)
-            ]
+            fold = {"heldout": data.heldout, "labeled": data.labeled}[self.threshold.observes]
+            seen = [(self.predict(batch.images.to(self.device)), batch.labels) for batch in data.eval_loader(fold)]
             probs, labels = (torch.cat(column) for column in zip(*seen, strict=True))
             self.threshold.observe(LabeledView(probs, labels.to(self.device)))
         self.threshold.end_epoch()
@@ -240,6 +243,16 @@ class SemiSupervised(LightningModule):
         if self._rng is not None:
             set_random_state(self._rng, self.device)
         self.model.train()
+
+
+def _require_uncertain(terms: Mapping[str, Term], threshold: Threshold) -> None:
+    """Raise ConfigError for a term on the faces left out, where none is."""
+    reading = [name for name, term in terms.items() if term.uncertain_only]
+    if reading and not threshold.leaves_out:
+        raise ConfigError(
+            f"loss term {reading[0]!r} takes faces that the threshold leaves out, and this one leaves none out; "
+            f"set loss.{reading[0]}.uncertain_only=false, another threshold, or a loss without it"
+        )
 
 
 def chosen(images: Mapping[str, Tensor], names: Collection[str]) -> dict[str, Tensor]:

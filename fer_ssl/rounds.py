@@ -68,7 +68,16 @@ def label_pool(
 
 
 def select(threshold: Threshold, epoch: int, observed: LabeledView, probs: Tensor) -> Gate:
-    """Return the gate of the whole pool's `probs` [N, C], once `threshold` has seen `epoch` epochs of labeled faces."""
+    """Return the gate of the whole pool's `probs` [N, C], once `threshold` has seen `epoch` epochs of labeled faces.
+
+    Raises ConfigError for one that follows training, batch by batch: it would still stand where it starts.
+    """
+    if threshold.follows_training:
+        raise ConfigError(
+            "the selection's threshold or alignment follows training batch by batch, and a pool is labeled at once; "
+            "set threshold@selection.threshold=dtm_relative, fixed or crest, and alignment@selection.alignment=none, "
+            "uniform or labeled"
+        )
     for _ in range(epoch):
         threshold.observe(observed)
         threshold.end_epoch()

@@ -161,7 +161,7 @@ def test_a_page_shows_its_records(
 def test_the_readme_shows_the_records(tmp_path: Path) -> None:
     page = tmp_path / "README.md"
     page.write_text((ROOT / "README.md").read_text())
-    write_summary(ROOT / "docs" / "runs" / "p1", page)
+    write_summary(ROOT / "docs" / "runs", page)
     assert page.read_text() == (ROOT / "README.md").read_text(), "run python benchmarks/results.py table"
     scores = [
         100 * json.loads(file.read_text())["test"]["macro_f1"]

@@ -155,9 +155,15 @@ def test_an_unknown_experiment_lists_the_known_ones() -> None:
         ),
         (["loss=[abc,plain]"], r"abc makes up for rare classes.* set sampler=natural"),
         (
-            ["loss=[supervised,pseudo_label,daso]"],
+            ["loss=[supervised,pseudo_label,daso]", "threshold=fixed"],
             r"'daso' does the work of 'pseudo_label'; set loss=\[supervised,daso\]",
         ),
+        (["+experiment=daso", "alignment=uniform"], r"'daso' keeps its own .* set threshold=fixed alignment=none"),
+        (["+experiment=best", "sampler=natural"], r"turns balanced labels .* set sampler=balanced"),
+        (["loss=[supervised_pool_adjusted]", "unlabeled=none"], r"'supervised' needs unlabeled faces"),
+        (["memory=recent", "alignment=estimated"], r"alignment estimates .* set memory\.alignment=0"),
+        (["+experiment=best", "memory=recent"], r"loss\.supervised estimates .* set memory\.alignment=0"),
+        (["optim.lr=abc"], r"optim\.lr=abc is no number"),
         (["+trainer.epochs=3"], r"trainer\.epochs is no setting of Trainer; remove it by ~trainer\.epochs"),
         (["+optim.optimizer.rho=1"], r"optim\.optimizer\.rho is no setting of AdamW; remove it"),
         (

@@ -1,11 +1,13 @@
 """A key that nothing reads is an error; one that another value refers to is not."""
 
 import pytest
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from running import composed
 
 from fer_ssl.cli import CONF
 from fer_ssl.errors import ConfigError
-from fer_ssl.keys import READ, require_read
+from fer_ssl.keys import READ, require_own_terms, require_read
 
 VERBS = ("train", "evaluate", "audit", "prepare", "pseudo_label", "self_train", "tune")
 CHOICES = [
@@ -50,3 +52,21 @@ def test_a_key_that_another_value_refers_to_is_read() -> None:
     require_read(composed(*own), CONF, "train")
     with pytest.raises(ConfigError, match="nothing reads low"):
         require_read(composed(*own, "threshold.floor=${lower}", "+lower=1"), CONF, "train")
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("loss=[supervised,pseudo_label,mean_teacher]", "pseudo_label and mean_teacher are two forms of one loss term"),
+        ("loss=[infonce_all,infonce]", "infonce_all and infonce are two forms of one loss term, infonce; keep one"),
+    ],
+)
+def test_two_forms_of_one_term_are_an_error(override: str, told: str) -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"), pytest.raises(ConfigError, match=told):
+        require_own_terms(GlobalHydra.instance().config_loader(), "train", [override])
+
+
+@pytest.mark.parametrize("choice", [choice for choice in CHOICES if "experiment=" in choice])
+def test_every_experiment_has_one_form_of_each_term(choice: str) -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        require_own_terms(GlobalHydra.instance().config_loader(), "train", [choice])

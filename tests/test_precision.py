@@ -2,8 +2,11 @@
 
 import pytest
 import torch
+from running import TINY, composed
 
+from fer_ssl.build import build_module
 from fer_ssl.precision import gains_by_bf16, precision
+from fer_ssl.types import Batch, LabelSpace, Output
 
 
 @pytest.mark.parametrize(
@@ -24,3 +27,19 @@ def test_auto_is_bf16_where_the_processor_gains(cpu: dict[str, object], gains: b
 
 def test_what_is_asked_for_is_taken() -> None:
     assert precision("16-mixed", "cpu") == "16-mixed"
+
+
+def test_thresholds_count_in_float32_under_autocast() -> None:
+    space = LabelSpace("three", ("a", "b", "c"))
+    cfg = composed(*TINY, "+experiment=softmatch", "threshold.decay=0.0", "run_dir=.")
+    logits = torch.tensor([[8.0, 1.0, 0.0], [0.0, 7.0, 0.0], [0.5, 0.0, 6.5]])
+    seen = {name: Output(logits, logits) for name in ("labeled", "weak", "strong")}
+    images = torch.zeros(3, 3, 24, 24, dtype=torch.uint8)
+    batch = Batch(images, torch.arange(3), None, images, torch.arange(3), None, position=0)
+    means = []
+    for enabled in (False, True):
+        module = build_module(cfg, space, pool_size=3)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            means.append(module.pseudo_label(batch, seen, seen).gate.tau)
+    assert torch.equal(*means)
+    assert means[0][0] > 0.99

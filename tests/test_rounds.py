@@ -104,7 +104,7 @@ def test_labels_already_made_are_left_and_others_made_anew(
     ("part", "overrides"),
     [
         ("CReSTThreshold", ["threshold@selection.threshold=crest"]),
-        ("Aligned", [OPEN, "selection.threshold.init=0.0", "alignment@selection.alignment=estimated"]),
+        ("Aligned", [OPEN, "selection.threshold.init=0.0", "alignment@selection.alignment=labeled"]),
     ],
 )
 def test_another_threshold_or_an_alignment_may_select(
@@ -115,6 +115,14 @@ def test_another_threshold_or_an_alignment_may_select(
     path = tmp_path / "labels.parquet"
     summary = label_pool(teacher / "checkpoints" / "last.ckpt", chosen, "cpu", path)
     assert sum(summary["kept"].values()) == sum(row["keep"] for row in rows(path)) > 0
+
+
+@pytest.mark.parametrize("overrides", [["threshold=freematch"], ["threshold=fixed", "alignment=estimated"]])
+def test_what_follows_training_cannot_select(overrides: list[str], teacher: Path, tmp_path: Path) -> None:
+    parts = ["{0}@selection.{0}={1}".format(*each.split("=")) for each in overrides]
+    chosen = composed("run_dir=.", *parts, config="pseudo_label").selection
+    with pytest.raises(ConfigError, match=r"follows training .* set threshold@selection\.threshold=dtm_relative"):
+        label_pool(teacher / "checkpoints" / "last.ckpt", chosen, "cpu", tmp_path / "labels.parquet")
 
 
 def test_rounds_teach_what_the_round_before_kept(tmp_path: Path) -> None:

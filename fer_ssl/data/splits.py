@@ -45,8 +45,8 @@ class SplitRows:
 def divide(train: Faces, usable: NDArray[np.bool_], space: LabelSpace, plan: SplitPlan) -> SplitRows:
     """Divide the `usable` (bool [N]) training faces by `plan`.
 
-    Raises DataError for a class without labeled faces, for fewer faces than `labels_per_class`, and for a split file
-    that names unknown faces.
+    Raises DataError for a class without labeled faces, for fewer faces than `labels_per_class`, for a held-out fold
+    that is asked for and stays empty, and for a split file that names unknown faces.
     """
     labels = train.labels.numpy()
     rng = np.random.default_rng((plan.split_seed, len(train)))
@@ -66,6 +66,11 @@ def divide(train: Faces, usable: NDArray[np.bool_], space: LabelSpace, plan: Spl
         free[labeled] = False
     _require_every_class(labels[labeled], space)
     heldout = _stratified(labels, labeled, plan.heldout_fraction, rng)
+    if plan.heldout_fraction > 0 and not len(heldout):
+        raise DataError(
+            f"data.heldout_fraction={plan.heldout_fraction} of {len(labeled)} labeled faces is less than one of any "
+            "class; set data.heldout_fraction=0.2 or more labels"
+        )
     return SplitRows(np.setdiff1d(labeled, heldout), heldout, val, np.flatnonzero(free))
 
 

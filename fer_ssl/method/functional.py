@@ -68,8 +68,7 @@ def one_hot(labels: Tensor, classes: int, smoothing: float = 0.0) -> Tensor:
 
 def sharpen(probs: Tensor, temperature: float) -> Tensor:
     """Return softmax(logits / temperature) for `probs` = softmax(logits), [B, C]."""
-    powered = probs.pow(1 / temperature)
-    return powered / powered.sum(1, keepdim=True)
+    return (probs.log() / temperature).softmax(1)
 
 
 def align(probs: Tensor, target: Tensor, estimate: Tensor, epsilon: float = 1e-6, strength: float = 1.0) -> Tensor:

@@ -2,6 +2,7 @@
 
 import logging
 import pickle
+import struct
 import zipfile
 from collections.abc import Mapping
 from itertools import product
@@ -23,6 +24,7 @@ PREFIXES = (
     *map("".join, product(("", "module.", "model."), ("", "backbone.", "encoder.", "encoder_q.", "model."))),
 )
 SHOWN = 4
+TORN = (KeyError, struct.error)  # of a file in the older format whose end or middle is missing
 
 
 def start_from(backbone: nn.Module, path: Path) -> None:
@@ -47,6 +49,10 @@ def start_from(backbone: nn.Module, path: Path) -> None:
         log.info("backbone: the input channels of %s are summed or shared out, 1 for 3 or 3 for 1", _some(adapted))
     if missing:
         log.warning("backbone: %s do not start from %s, which has %s besides", _some(missing), path, _some(left))
+    elif deeper := [name for name in left if name.split(".")[0] in {own.split(".")[0] for own in wanted}]:
+        log.warning("backbone: %s of %s have no place in it, so they are of a deeper network", _some(deeper), path)
+    elif left:
+        log.info("backbone: %s of %s are left aside", _some(left), path)
 
 
 def read_weights(path: Path) -> Mapping[str, Tensor]:
@@ -55,8 +61,8 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
         content = _read(path)
     except FileNotFoundError:
         raise ConfigError(f"there are no weights {path}; set backbone.init=<run>/checkpoints/last.ckpt") from None
-    except (OSError, RuntimeError, EOFError, ValueError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
+    except (OSError, RuntimeError, EOFError, ValueError, zipfile.BadZipFile, pickle.UnpicklingError, *TORN) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ConfigError(f"weights {path} cannot be read safely ({reason}); set another backbone.init") from None
     while isinstance(content, dict) and (inner := next((key for key in NESTED if key in content), None)):
         content = content[inner]

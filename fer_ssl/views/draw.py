@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fer_ssl.errors import ConfigError
 from fer_ssl.views.rotated import RotatedView
 from fer_ssl.views.strong import StrongView
 from fer_ssl.views.weak import WeakView
@@ -36,7 +37,12 @@ class Views(nn.Module):
         """
         views = {}
         for name in sorted(names):
-            images = sources["labeled" if name == "labeled" else "unlabeled"]
+            kind = "labeled" if name == "labeled" else "unlabeled"
+            if kind not in sources:
+                raise ConfigError(
+                    f"a loss term reads the view {name!r} of unlabeled faces; set unlabeled=same or another"
+                )
+            images = sources[kind]
             first, total = rank * len(images), world * len(images)
             views[name] = self.kinds[name](images, view_generator(name, *key), first=first, total=total)
         return views

@@ -85,3 +85,10 @@ def test_a_bad_split_file_is_named(tmp_path: Path, content: str, message: str) -
 def test_the_official_row_ends_the_id() -> None:
     assert official_row("fer2013/00097") == official_row("Training/angry/97.png") == 97
     assert official_row("face") is None
+
+
+def test_a_heldout_fold_of_nobody_is_told() -> None:
+    with pytest.raises(
+        DataError, match=r"heldout_fraction=0\.02 of 12 labeled faces .* set data\.heldout_fraction=0\.2"
+    ):
+        roles(SplitPlan(labels_per_class=4, heldout_fraction=0.02))

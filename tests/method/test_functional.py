@@ -54,6 +54,8 @@ def test_sharpen_equals_softmax_of_divided_logits() -> None:
     logits = torch.randn(9, 7) * 3
     torch.testing.assert_close(sharpen(logits.softmax(1), 0.5), (logits / 0.5).softmax(1))
     torch.testing.assert_close(sharpen(logits.softmax(1), 1.0), logits.softmax(1))
+    hard = sharpen(torch.tensor([[0.3, 0.7], [1.0, 0.0]]), 0.001)
+    torch.testing.assert_close(hard, torch.tensor([[0.0, 1.0], [1.0, 0.0]]))
 
 
 def test_align_reaches_target_when_estimate_is_the_prediction() -> None:

@@ -171,3 +171,29 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     path.write_bytes(whole)
     with pytest.raises(ConfigError, match=r"cannot be read safely \(the checksum of its record .* does not hold\)"):
         start_from(fresh(), path)
+
+
+def test_weights_of_a_deeper_network_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    deeper = timm_backbone("resnet34").state_dict()
+    torch.save(deeper | {"fc.weight": torch.zeros(7, 512)}, tmp_path / "r34.pth")
+    start_from(timm_backbone("resnet18"), tmp_path / "r34.pth")
+    assert "layer1.2.conv1.weight" in caplog.text
+    assert "are of a deeper network" in caplog.text
+
+
+def test_heads_of_others_are_left_aside_without_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    torch.save(trained() | {"fc.weight": torch.zeros(7, 8)}, tmp_path / "weights.pt")
+    with caplog.at_level(logging.INFO):
+        start_from(fresh(), tmp_path / "weights.pt")
+    assert [record.levelname for record in caplog.records if "fc.weight" in record.message] == ["INFO"]
+
+
+@pytest.mark.parametrize("old", [True, False], ids=["older", "zipped"])
+def test_damaged_weights_are_told_wherever_they_are_cut(old: bool, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save(trained(), path, _use_new_zipfile_serialization=not old)
+    whole = path.read_bytes()
+    for length in range(0, len(whole), len(whole) // 40):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ConfigError, match="cannot be read safely"):
+            start_from(fresh(), path)

@@ -18,7 +18,8 @@ class Term(nn.Module):
     `student_views` and `teacher_views` name the views it reads of a step: `labeled`, `strong`, `strong2`, `weak`,
     `weak2`, `rotated`; `mixed_views` those of which it reads mixed faces, as `student["mixed_<view>"]`;
     `uses_logits` and `uses_embeddings` say which outputs of the student it reads, `uses_pseudo_labels` whether it reads
-    pseudo-labels, targets or the gate; where no term does, there are none.
+    pseudo-labels, targets or the gate; where no term does, there are none. `uncertain_only` says that it reads only
+    faces which the threshold left out.
     """
 
     student_views: frozenset[str] = frozenset()
@@ -27,6 +28,7 @@ class Term(nn.Module):
     uses_logits: bool = True
     uses_embeddings: bool = False
     uses_pseudo_labels: bool = True
+    uncertain_only: bool = False
 
     def __init__(self, weight: Weight) -> None:
         super().__init__()

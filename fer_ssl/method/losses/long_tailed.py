@@ -45,6 +45,8 @@ class LongTailed(Supervised):
                 f"labels per class are {', '.join(map(str, class_counts))}, and a class without any has no weight; "
                 "set data.labels_per_class, or loss=[supervised,...]"
             )
+        if not 0 <= balance < 1:
+            raise ConfigError(f"loss.supervised.balance={balance} is no beta of effective numbers; set it to 0.9999")
         counts = torch.tensor(class_counts, dtype=torch.float32)
         self.adjust = adjust
         self.starts = defer * max_steps

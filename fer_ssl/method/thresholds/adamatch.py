@@ -18,6 +18,7 @@ class AdaMatchThreshold(Threshold):
     """
 
     aligns = True
+    follows_training = True
 
     def __init__(self, classes: int, tau: float = 0.95, decay: float = 0.999, source: Source = "student") -> None:
         super().__init__(classes, tau)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from fer_ssl.errors import ConfigError
-from fer_ssl.method.choices import Source, require_choice
+from fer_ssl.method.choices import Observed, Source, require_average, require_choice
 from fer_ssl.method.thresholds.alignment import Against, Alignment, Fold, Start, Target
 from fer_ssl.method.thresholds.base import Threshold
 from fer_ssl.types import Gate, LabeledView
@@ -49,7 +49,9 @@ class Aligned(Threshold):
         self.alignment = Alignment(
             len(self.tau), decay, target, strength, temperature, against, start, pool, class_counts
         )
-        self.needs_heldout = threshold.needs_heldout or self.alignment.needs_heldout
+        self.observes = _one_fold(threshold, self.alignment, source)
+        self.leaves_out = threshold.leaves_out
+        self.follows_training = threshold.follows_training or self.alignment.follows_training
         self.needs_labeled = _one_model(threshold, source) if self.alignment.needs_labeled else threshold.needs_labeled
         self.tau.copy_(threshold.tau)
 
@@ -59,7 +61,7 @@ class Aligned(Threshold):
         self.count(probs.float(), labeled)
         gate: Gate = self.threshold(self.changed(probs), labeled, pool_rows)
         self.tau.copy_(gate.tau)
-        return gate._replace(prior=self.alignment.estimate.clone())
+        return gate._replace(prior=self.alignment.estimate.clone() if self.alignment.against == "pool" else None)
 
     def count(self, probs: Tensor, labeled: LabeledView | None) -> None:
         """Count a batch of predictions."""
@@ -83,6 +85,15 @@ class Aligned(Threshold):
     def end_epoch(self) -> None:
         """Close an epoch of the threshold."""
         self.threshold.end_epoch()
+
+
+def _one_fold(threshold: Threshold, alignment: Alignment, source: Source) -> Observed | None:
+    require_average("alignment", alignment.observes or "train", source)
+    if threshold.observes and alignment.observes and threshold.observes != alignment.observes:
+        raise ConfigError(
+            f"alignment.pool={alignment.observes}, but threshold.pool={threshold.observes}; set both to one"
+        )
+    return threshold.observes or alignment.observes
 
 
 def _one_model(threshold: Threshold, source: Source) -> Source:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from fer_ssl import dist
 from fer_ssl.errors import ConfigError
-from fer_ssl.method.choices import require_choice
+from fer_ssl.method.choices import Observed, require_choice
 from fer_ssl.method.functional import align, frequencies
 from fer_ssl.method.thresholds.prior import PoolPrior
 from fer_ssl.types import LabeledView
@@ -54,7 +54,8 @@ class Alignment(nn.Module):
         self.decay, self.strength, self.temperature = decay, strength, temperature
         self.follows_labeled, self.against = target == "model", against
         self.pool_prior = PoolPrior(classes, decay) if target == "estimated" else None
-        self.needs_heldout = self.pool_prior is not None and pool == "heldout"
+        self.observes: Observed | None = "heldout" if self.pool_prior is not None and pool == "heldout" else None
+        self.follows_training = target in ("estimated", "model") or start == "uniform"
         self.learns_confusion = self.pool_prior is not None and pool == "train"
         self.needs_labeled = self.follows_labeled or self.learns_confusion or against == "labeled"
         counts = class_counts if target == "labeled" and class_counts else [1] * classes
@@ -78,7 +79,7 @@ class Alignment(nn.Module):
 
     def observe(self, labeled: LabeledView) -> None:
         """Learn the classifier's confusion anew from predictions on a held-out fold, where `pool` is that."""
-        if self.needs_heldout and self.pool_prior is not None:
+        if self.observes and self.pool_prior is not None:
             self.pool_prior.observe(labeled, decay=0.0)
 
     def _count_labeled(self, labeled: LabeledView | None) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from fer_ssl.errors import ConfigError
-from fer_ssl.method.choices import Source
+from fer_ssl.method.choices import Observed, Source
 from fer_ssl.types import Gate, LabeledView
 
 
@@ -12,14 +12,18 @@ class Threshold(nn.Module):
     """Decide which pseudo-labels of a batch to keep.
 
     `tau` [C] are the thresholds in force. `needs_labeled` names the model whose predictions on the labeled batch
-    `forward` wants, None when it wants none; `needs_heldout` asks to `observe` a held-out fold before each epoch's end;
-    `aligns` says that it changes predictions by a running estimate of their distribution.
+    `forward` wants, None when it wants none; `observes` the fold, `heldout` or `labeled`, that `observe` is to be given
+    at the end of each epoch as the averaged model sees it, None for none; `aligns` says that it changes predictions by
+    a running estimate of their distribution; `leaves_out` that some faces may have a keep of 0; `follows_training` that
+    its state is a running mean over batches, to which one look at a whole pool is nothing.
     """
 
     tau: Tensor
     needs_labeled: Source | None = None
-    needs_heldout: bool = False
+    observes: Observed | None = None
     aligns: bool = False
+    leaves_out: bool = True
+    follows_training: bool = False
 
     def __init__(self, classes: int, tau: float) -> None:
         super().__init__()
@@ -34,7 +38,7 @@ class Threshold(nn.Module):
         return probs
 
     def observe(self, labeled: LabeledView) -> None:
-        """Look at predictions on labeled faces that training does not use."""
+        """Look at the averaged model's predictions on the faces of a fold."""
 
     def end_epoch(self) -> None:
         """Close an epoch."""

@@ -19,6 +19,8 @@ class ConfidenceWeight(Threshold):
     face counts. Raises ConfigError for an unknown choice.
     """
 
+    leaves_out = False
+
     def __init__(
         self,
         classes: int,

@@ -23,6 +23,7 @@ class DashThreshold(Threshold):
 
     rho_0: Tensor
     epoch: Tensor
+    follows_training = True
 
     def __init__(
         self,

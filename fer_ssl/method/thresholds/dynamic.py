@@ -8,19 +8,22 @@ from torch import Tensor, nn
 
 from fer_ssl import dist
 from fer_ssl.errors import ConfigError
-from fer_ssl.method.choices import Source, require_choice
+from fer_ssl.method.choices import Observed, Source, require_average, require_choice
 from fer_ssl.method.functional import dtm_threshold
 from fer_ssl.method.thresholds.base import Threshold, require_labeled
 from fer_ssl.types import Gate, LabeledView
+
+Fold = Literal["train"] | Observed
 
 
 class DynamicThreshold(Threshold):
     """Follow the mean confidence of correctly classified labeled faces, class by class.
 
-    `pool` names the labeled faces that count: the training batches given to `forward`, or a held-out fold given to
-    `observe`. `source` names the model that predicts them. `aggregate` takes the mean since the last update, or over
-    sums that decay by `ema_decay` per observation. `update_every` is `epoch` or a number of calls. Raises ConfigError
-    for an unknown choice. Source: `dtm_threshold`.
+    `pool` names the labeled faces that count: the training batches given to `forward`, predicted by `source`, or all of
+    a fold given to `observe`, `heldout` or `labeled`, predicted by the averaged model. `aggregate` takes the mean since
+    the last update, or over sums that decay by `ema_decay` per observation. `update_every` is `epoch` or a number of
+    calls. Raises ConfigError for an unknown choice, and for a fold that another model is to predict. Source:
+    `dtm_threshold`.
     """
 
     confidence_sum: Tensor
@@ -35,23 +38,25 @@ class DynamicThreshold(Threshold):
         gamma: float = math.e,
         floor: float = 0.8,
         init: float = 0.8,
-        pool: Literal["train", "heldout"] = "train",
+        pool: Fold = "train",
         source: Source = "teacher",
         aggregate: Literal["epoch", "ema"] = "epoch",
         ema_decay: float = 0.99,
         update_every: int | Literal["epoch"] = "epoch",
     ) -> None:
         super().__init__(classes, init)
-        require_choice("threshold.pool", pool, ("train", "heldout"))
+        require_choice("threshold.pool", pool, ("train", "heldout", "labeled"))
         require_choice("threshold.source", source, ("teacher", "student"))
         require_choice("threshold.aggregate", aggregate, ("epoch", "ema"))
+        require_average("threshold", pool, source)
         _require_period(update_every, pool)
         self.beta, self.gamma, self.floor = beta, gamma, floor
         self.pool, self.source = pool, source
         self.aggregate, self.ema_decay = aggregate, ema_decay
         self.update_every = update_every
         self.needs_labeled = source if pool == "train" else None
-        self.needs_heldout = pool == "heldout"
+        self.observes = None if pool == "train" else pool
+        self.follows_training = update_every != "epoch"
         self.register_buffer("confidence_sum", torch.zeros(classes, dtype=torch.float64))
         self.register_buffer("correct_count", torch.zeros(classes, dtype=torch.float64))
         self.register_buffer("epoch", torch.zeros((), dtype=torch.int64))
@@ -122,9 +127,10 @@ def _require_period(update_every: int | str, pool: str) -> None:
         raise ConfigError(
             f"threshold.update_every={update_every} is no period; set it to epoch or to a number of steps"
         )
-    if pool == "heldout":
+    if pool != "train":
         raise ConfigError(
-            "a held-out fold is observed once per epoch; set threshold.update_every=epoch or threshold.pool=train"
+            f"threshold.pool={pool} is observed once per epoch; set threshold.update_every=epoch, or "
+            "threshold.pool=train"
         )
 
 

@@ -12,6 +12,7 @@ class FixedThreshold(Threshold):
 
     def __init__(self, classes: int, tau: float = 0.95) -> None:
         super().__init__(classes, tau)
+        self.leaves_out = tau > 0
 
     @torch.no_grad()
     def forward(self, probs: Tensor, labeled: LabeledView | None = None, pool_rows: Tensor | None = None) -> Gate:

@@ -19,6 +19,7 @@ class FlexMatchThreshold(Threshold):
 
     selected: Tensor  # int8 [pool_size], -1 where no class has won the face
     counts: Tensor  # int64 [C + 1], the last for the faces that no class has won
+    follows_training = True
 
     def __init__(self, classes: int, pool_size: int, tau: float = 0.95, warmup: bool = True) -> None:
         super().__init__(classes, 0.0)

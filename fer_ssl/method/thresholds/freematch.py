@@ -17,6 +17,7 @@ class FreeMatchThreshold(Threshold):
 
     confidence: Tensor
     prior: Tensor
+    follows_training = True
 
     def __init__(
         self, classes: int, decay: float = 0.999, quantile: float | None = None, clip: float | None = None

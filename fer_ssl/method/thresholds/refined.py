@@ -47,6 +47,7 @@ class Refined(Aligned):
         super().__init__(threshold, target, decay, source=source, pool=pool, class_counts=class_counts)
         classes = len(self.tau)
         self.seen = Queue(memory, classes, groups=0)
+        self.follows_training = True
         self.kept, self.every, self.warmup = kept, every, warmup
         self.register_buffer("multipliers", torch.zeros(classes))
         self.register_buffer("cuts", torch.zeros(classes))

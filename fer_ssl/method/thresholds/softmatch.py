@@ -23,6 +23,8 @@ class SoftMatchThreshold(Threshold):
     """
 
     variance: Tensor
+    leaves_out = False
+    follows_training = True
 
     def __init__(
         self,

@@ -30,7 +30,8 @@ class Unstarved(Threshold):
         super().__init__(classes, 0.0)
         self.inner = inner(classes=classes)
         self.share, self.decay, self.bins = share, decay, bins
-        self.needs_labeled, self.needs_heldout = self.inner.needs_labeled, self.inner.needs_heldout
+        self.needs_labeled, self.observes = self.inner.needs_labeled, self.inner.observes
+        self.leaves_out, self.follows_training = self.inner.leaves_out, self.inner.follows_training
         self.aligns = self.inner.aligns
         self.register_buffer("histogram", torch.zeros(classes, bins))
         self.tau.copy_(self.inner.tau)

@@ -85,3 +85,8 @@ def test_the_optimum_of_adjusted_logits_is_the_balanced_posterior() -> None:
 def test_a_class_without_faces_is_told() -> None:
     with pytest.raises(ConfigError, match=r"500, 50, 0, .* set data\.labels_per_class"):
         LongTailed([500, 50, 0], max_steps=10)
+
+
+def test_a_balance_of_one_is_told() -> None:
+    with pytest.raises(ConfigError, match=r"balance=1\.0 is no beta"):
+        LongTailed([3, 1], max_steps=10, balance=1.0)

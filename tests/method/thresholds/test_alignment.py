@@ -105,7 +105,7 @@ def test_a_posterior_under_the_pools_prior_follows_bayes() -> None:
 
 def test_a_heldout_fold_tells_the_confusion_anew() -> None:
     aligned = Aligned(FixedThreshold(CLASSES), target="estimated", pool="heldout")
-    assert aligned.needs_heldout
+    assert aligned.observes == "heldout"
     assert aligned.needs_labeled is None
     aligned(predictions(8, 0))
     for seed in (1, 2):

@@ -148,6 +148,8 @@ def test_impossible_choices_are_refused() -> None:
         DynamicThreshold(7, pool="test")
     with pytest.raises(ConfigError, match=r"update_every=epoch"):
         DynamicThreshold(7, pool="heldout", update_every=5)
+    with pytest.raises(ConfigError, match=r"threshold\.pool=labeled asks the averaged model, not the student"):
+        DynamicThreshold(7, pool="labeled", source="student")
     with pytest.raises(ConfigError, match=r"update_every=0"):
         DynamicThreshold(7, update_every=0)
     with pytest.raises(ConfigError, match="labeled"):

@@ -60,7 +60,7 @@ def test_a_class_never_seen_keeps_the_threshold_inside() -> None:
 
 def test_the_threshold_inside_closes_its_epochs() -> None:
     threshold = Unstarved(CLASSES, partial(DynamicThreshold, pool="heldout"))
-    assert threshold.needs_heldout
+    assert threshold.observes == "heldout"
     assert threshold.needs_labeled is None
     threshold.end_epoch()
     assert int(threshold.inner.epoch) == 1
