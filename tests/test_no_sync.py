@@ -60,13 +60,13 @@ def _every_row(monkeypatch: pytest.MonkeyPatch) -> None:
     "override",
     [
         *(f"+experiment={name}" for name in EXPERIMENTS),
-        *(f"threshold={name}" for name in THRESHOLDS),
+        *(f"threshold={name} loss.infonce.uncertain_only=false" for name in THRESHOLDS),
         *(f"alignment={name}" for name in ALIGNMENTS),
         *OTHERS,
     ],
 )
 def test_a_step_waits_for_nothing(override: str) -> None:
-    module = build_module(composed(*TINY, override, "run_dir=."), SPACE, POOL, people=5).train()
+    module = build_module(composed(*TINY, *override.split(), "run_dir=."), SPACE, POOL, people=5).train()
     module._trainer = Alone()  # type: ignore[assignment]
     optimizer = build_optimizer(module.model, module.optimizer, module.weight_decay)
     faces = torch.randint(0, 256, (8, 1, 24, 24), dtype=torch.uint8)

@@ -37,7 +37,7 @@ def parts(name: str) -> dict[str, object]:
 CHANGED = {
     "full": {},
     "fixed_threshold": {"threshold": "FixedThreshold", "tau": 0.95},
-    "no_threshold": {"threshold": "FixedThreshold", "tau": 0.0},
+    "no_threshold": {"threshold": "FixedThreshold", "tau": 0.0, "loss": ["supervised", "pseudo_label"]},
     "no_infonce": {"loss": ["supervised", "pseudo_label"]},
     "natural_batches": {"sampler": "natural"},
     "student_teaches": {"teacher": "student"},
@@ -66,7 +66,7 @@ def test_a_finished_run_is_left_as_it_is_and_a_changed_one_is_not(tmp_path: Path
     before = (tmp_path / "metrics.json").stat().st_mtime_ns
     assert trained(tmp_path, *options) == first
     assert (tmp_path / "metrics.json").stat().st_mtime_ns == before
-    longer = run(composed(*TINY, f"run_dir={tmp_path}", *options, "trainer.max_steps=4"))
+    longer = run(composed(*TINY, f"run_dir={tmp_path}", *options, "ckpt_path=last", "trainer.max_steps=4"))
     assert longer["train"]["steps"] == 4
 
 

@@ -96,8 +96,8 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
 
 
 def draw_of(run: Run) -> str:
-    """Return the seeds and splits of a run, equal for runs that can be paired."""
-    return ", ".join(str(run.setting(key)) for key in sorted(DRAW_KEYS - {"run_dir", "ckpt_path"}))
+    """Return the seeds and splits of a run, equal for runs that can be paired, wherever their split files lie."""
+    return ", ".join(Path(str(run.setting(key))).name for key in sorted(DRAW_KEYS - {"run_dir", "ckpt_path"}))
 
 
 def drop_repeats(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
