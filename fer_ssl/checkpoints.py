@@ -144,7 +144,7 @@ def require_same_run(path: Path, wanted: dict[str, Any]) -> None:
     if wanted["ckpt_path"] == "auto" and (changes := changes + changed_length(saved["config"], wanted)):
         raise ConfigError(
             f"{wanted['run_dir']} holds a run with other settings ({'; '.join(changes)}); set hydra.run.dir, or for a "
-            "sweep hydra.sweep.dir, to another folder, or ckpt_path=last to go on from that run"
+            "sweep hydra.sweep.dir or hydra.sweep.subdir, to a folder of its own, or ckpt_path=last to go on from there"
         )
     for change in changes:
         log.warning("the run resumes with another setting than it began with: %s", change)
