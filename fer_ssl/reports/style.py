@@ -18,7 +18,7 @@ p { max-width: 90ch; margin: .5rem 0; }
   font-size: .85rem; }
 .facts li { background: var(--card); border: 1px solid var(--grid); border-radius: 1rem; padding: .1rem .7rem;
   overflow-wrap: anywhere; }
-.grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 1rem; }
+.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 420px), 1fr)); gap: 1rem; }
 .card { margin: 0; padding: .9rem; background: var(--card); border: 1px solid var(--grid);
   border-radius: .6rem; min-width: 0; }
 figcaption b { display: block; color: var(--ink); font-size: .95rem; overflow-wrap: anywhere; }
