@@ -51,7 +51,7 @@ def test_nothing_is_evaluated_and_nothing_unsafe_is_read() -> None:
         "builtins.eval",
         "subprocess.run",
         "fer_ssl.nn.init.torch.load",  # a path through a trusted module to something else
-        "fer_ssl.nn.init.pickle.loads",
+        "fer_ssl.checkpoints.pickle.loads",
         "fer_ssl.results.write_json",
         "fer_ssl.nn_of_mine.Net",
         "my_faces.halving.HalvingNet",
