@@ -13,6 +13,7 @@ from torch import nn
 
 from fer_ssl.errors import ConfigError
 from fer_ssl.files import require_checksums
+from fer_ssl.places import PLACE_KEYS
 from fer_ssl.types import LabelSpace
 
 log = logging.getLogger(__name__)
@@ -28,14 +29,10 @@ FREE_TO_CHANGE = (
     "trainer.devices",
     "trainer.num_nodes",
     "trainer.strategy",
-    "data.root",
-    "data.source.root",
-    "data.workers",
-    "data.resident",
-    "data.batch_eval",
     "compile",
     "profiler",
     "score",
+    *PLACE_KEYS,
 )
 
 

@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fer_ssl.errors import FerError
+from fer_ssl.places import PLACE_KEYS
 from fer_ssl.reports.run import Run
 
 # may differ between the seeds of one experiment
 DRAW_KEYS = frozenset({"seed", "data.split_seed", "data.split_file", "run_dir", "ckpt_path"})
-# where faces lie and how they are read, which may differ between machines
-PLACE_KEYS = frozenset(
-    {"data.root", "data.source.root", "data.resident", "data.workers", "data.batch_eval", "data.source.resident"}
-)
 GIVEN_KEYS = frozenset({"data.pseudo_labels"})  # files that every run may have of its own, but that it has or has not
 TASK_KEYS = ("labels", "test_split", "space", "classes", "score_on")  # of data: which labels of which faces are scored
 
@@ -75,7 +72,7 @@ def config_hash(run: Run) -> str:
 
 def settings(run: Run) -> dict[str, Any]:
     """Return what the seeds of one experiment share: every setting but draws and places."""
-    told = {key: value for key, value in flat(run.config) if key not in DRAW_KEYS | PLACE_KEYS}
+    told = {key: value for key, value in flat(run.config) if key not in DRAW_KEYS.union(PLACE_KEYS)}
     return told | {key: told[key] is not None for key in GIVEN_KEYS & told.keys()}
 
 

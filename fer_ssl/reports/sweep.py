@@ -11,9 +11,9 @@ import numpy as np
 
 from fer_ssl.errors import DataError
 from fer_ssl.jobs.journal import DONE, JOURNAL, Entry, read_journal
+from fer_ssl.places import PLACE_KEYS
 from fer_ssl.reports.grouping import (
     GIVEN_KEYS,
-    PLACE_KEYS,
     budget,
     draw_of,
     drop_repeats,
@@ -171,7 +171,8 @@ def _theirs(group: Sequence[Run], groups: Sequence[Sequence[Run]], baseline: str
         return []
     alike = _alike(baseline, group, groups)
     own = [each for each in alike if pool_name(each[0]) == pool_name(group[0])]
-    return next(iter(own or alike), []) if own or len(alike) == 1 else []
+    chosen = own or (alike if len(alike) == 1 else [])
+    return chosen[0] if chosen else []
 
 
 def _settled(path: Path, runs: Sequence[Run], unfinished: Sequence[Path]) -> tuple[list[Run], list[str]]:

@@ -1,7 +1,7 @@
 """The figures of a sweep: what each part is worth, budgets, classes, thresholds."""
 
 from collections.abc import Iterator, Sequence
-from itertools import product
+from itertools import cycle, product
 from statistics import mean
 from typing import Any
 
@@ -45,7 +45,7 @@ def budgets(sweep: Sweep) -> Html | None:
         return None
     with canvas("macro-F1 (%)", across="labels per class", width=WIDE) as (figure, axes, svg):
         names = list(dict.fromkeys(row.name for row in sweep.rows))
-        for name, (color, marker, dash) in zip(names, _strokes(), strict=False):
+        for name, (color, marker, dash) in zip(names, strokes(), strict=False):
             found = [(row.labels, row.spread("test.macro_f1")) for row in sweep.rows if row.name == name]
             points = [(labels, 100 * each.mean, 100 * (each.std or 0)) for labels, each in found if labels and each]
             if points:
@@ -93,7 +93,7 @@ def _average(series: Sequence[Series]) -> Series:
     return Series(steps, np.array([mean(column) for column in zip(*values, strict=True)]))
 
 
-def _strokes() -> Iterator[tuple[str, str, str]]:
-    """Yield colour, marker and dash of one line after the other."""
-    for (marker, dash), color in product(zip("os^D", ("-", "--", ":", "-."), strict=True), PALETTE):
+def strokes() -> Iterator[tuple[str, str, str]]:
+    """Yield colour, marker and dash of one line after the other, without end."""
+    for (marker, dash), color in cycle(product(zip("os^D", ("-", "--", ":", "-."), strict=True), PALETTE)):
         yield color, marker, dash

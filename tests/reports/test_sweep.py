@@ -21,7 +21,7 @@ from fer_ssl.errors import ConfigError, DataError
 from fer_ssl.jobs.journal import Entry, record
 from fer_ssl.report import main
 from fer_ssl.reports.sweep import read_sweep
-from fer_ssl.reports.sweep_figures import _strokes
+from fer_ssl.reports.sweep_figures import strokes
 
 Make = Callable[..., Path]
 SEEDS = range(3)
@@ -220,8 +220,7 @@ def test_many_methods_are_told_apart(make_scored: Make, tmp_path: Path) -> None:
     main([str(tmp_path / "sweep")])
     page = Page((tmp_path / "sweep" / "sweep.html").read_text())
     assert page.tags.count("svg") == 1, "the curves; bars of 24 rows would tell nothing"
-    strokes = list(islice(_strokes(), 32))
-    assert len(set(strokes)) == 32
+    assert len(set(islice(strokes(), 32))) == 32
 
 
 def test_a_baseline_is_for_a_sweep(sweep: Path) -> None:
