@@ -13,10 +13,10 @@ from PIL import Image
 from running import TINY, composed, trained
 from test_conf import EXPERIMENTS
 
-from fer_ssl.build import build_data, build_model, build_module
+from fer_ssl.build import build_data, build_model, build_module, known
 from fer_ssl.checkpoints import load_average, read_checkpoint
 from fer_ssl.claim import claimed
-from fer_ssl.errors import ConfigError, DivergedError
+from fer_ssl.errors import ConfigError, DataError, DivergedError
 from fer_ssl.method.losses import InfoNCE
 from fer_ssl.method.thresholds import DynamicThreshold
 from fer_ssl.run import run, score_checkpoint
@@ -116,6 +116,29 @@ def test_a_checkpoint_without_a_classifier_is_not_scored(tmp_path: Path) -> None
     path = tmp_path / "checkpoints" / "last.ckpt"
     with pytest.raises(ConfigError, match=r"learned no label, .* \+experiment=supervised backbone\.init="):
         score_checkpoint(composed(f"ckpt_path={path}", f"run_dir={tmp_path}", config="evaluate"))
+
+
+def test_a_classifier_that_no_term_teaches_is_told_in_the_checkpoint(tmp_path: Path) -> None:
+    trained(tmp_path, "loss=[plain]", "head.projection=null", "sampler=natural")
+    assert not read_checkpoint(tmp_path / "checkpoints" / "last.ckpt")["learns_labels"]
+
+
+def test_one_class_is_nothing_to_tell_apart(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"synthetic has one class, calm; set data\.root"):
+        build_module(composed(*TINY, f"run_dir={tmp_path}"), LabelSpace("one", ("calm",)))
+
+
+def test_a_typed_value_stands_where_the_data_would_fill_it_in() -> None:
+    facts = {"class_counts": [1, 1, 1], "max_steps": 9}
+    node = composed("alignment=labeled", "alignment.class_counts=[7,2,1]", "run_dir=.").alignment
+    assert known(node, facts) == {}
+    assert known(composed("alignment=labeled", "run_dir=.").alignment, facts) == {"class_counts": [1, 1, 1]}
+
+
+def test_views_of_unlabeled_faces_need_a_pool() -> None:
+    views = build_module(composed(*TINY, "run_dir=."), LabelSpace("two", ("a", "b"))).views
+    with pytest.raises(ConfigError, match=r"'weak' of unlabeled faces; set unlabeled=same"):
+        views.draw({"labeled": torch.zeros(2, 3, 24, 24, dtype=torch.uint8)}, {"labeled", "weak"}, (0, 0))
 
 
 def test_a_pool_of_nameless_faces_cannot_teach_identity(tmp_path: Path) -> None:

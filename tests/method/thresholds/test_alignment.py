@@ -169,3 +169,19 @@ def test_an_unknown_choice_names_the_override(key: str) -> None:
 def test_labeled_predictions_are_asked_for() -> None:
     with pytest.raises(ConfigError, match="needs predictions on labeled faces"):
         Aligned(FixedThreshold(CLASSES), target="estimated")(predictions(4, 0))
+
+
+def test_an_estimate_on_labeled_faces_is_no_prior_of_the_pool() -> None:
+    gates = [
+        Aligned(FixedThreshold(CLASSES), against=against)(predictions(8, 0), view(1)) for against in ("pool", "labeled")
+    ]
+    assert gates[0].prior is not None
+    assert gates[1].prior is None
+
+
+def test_threshold_and_alignment_observe_one_fold() -> None:
+    threshold = DynamicThreshold(CLASSES, pool="labeled")
+    with pytest.raises(ConfigError, match=r"alignment\.pool=heldout, but threshold\.pool=labeled; set both to one"):
+        Aligned(threshold, target="estimated", pool="heldout")
+    with pytest.raises(ConfigError, match=r"alignment\.pool=heldout asks the averaged model, not the student"):
+        Aligned(FixedThreshold(CLASSES), target="estimated", pool="heldout", source="student")
