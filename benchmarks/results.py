@@ -163,7 +163,7 @@ def write_table() -> None:
     subprocess.run([sys.executable, "-m", "fer_ssl.report", *records, "--table", str(TABLE)], check=True)
     write_heads(RECORDS, EXPERIMENTS, {name: parts for name, (_, *parts) in FACES.items()})
     write_recipe(RECORDS / "recipe", RECIPE)
-    write_beside(RECORDS / "p1", PEERS)
+    write_beside(RECORDS, PEERS)
     write_ablations(RECORDS / "ablation", ABLATIONS)
     write_summary(RECORDS, README)
 

@@ -82,12 +82,16 @@ def read_checkpoint(path: Path) -> Checkpoint:
         checkpoint: Checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ConfigError(f"there is no checkpoint {path}; set ckpt_path=<run>/checkpoints/last.ckpt") from None
+    except IsADirectoryError:
+        raise ConfigError(
+            f"{path} is a folder, not a checkpoint; set ckpt_path={path / 'checkpoints' / 'last.ckpt'}"
+        ) from None
     except pickle.UnpicklingError as error:
         raise _refused(path, error) from None
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ConfigError(
-            f"checkpoint {path} cannot be read ({reason}); set ckpt_path=auto, or to a whole one"
+            f"checkpoint {path} cannot be read ({reason}); set ckpt_path=auto to train on, or to a whole one"
         ) from None
     if not isinstance(checkpoint, dict) or "config" not in checkpoint or "classes" not in checkpoint:
         raise ConfigError(f"{path} is not a checkpoint of fer_ssl; set ckpt_path=<run>/checkpoints/last.ckpt")

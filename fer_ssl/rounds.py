@@ -38,14 +38,14 @@ def label_pool(
 
     `selection` holds a `threshold`, an `alignment`, the `epoch` they are in, and the role of the labeled faces they
     `observe`. The summary stays beside the labels; where it tells of this checkpoint and selection, nothing is done.
-    Raises ConfigError for a run without a pool, without a classifier, or without such faces, and for one whose data or
-    network are of modules that are neither of fer_ssl nor among `allow_targets`.
+    Raises ConfigError for a path that holds no checkpoint, for a run without a pool, without a classifier, or without such
+    faces, and for one whose data or network are of modules that are neither of fer_ssl nor among `allow_targets`.
     """
+    checkpoint = read_checkpoint(checkpoint_path)
     origin = {"sha256": hashlib.sha256(checkpoint_path.read_bytes()).hexdigest(), "selection": plain(selection)}
     told = path.with_suffix(".json")
     if path.exists() and told.exists() and (known := json.loads(told.read_text()))["origin"] == origin:
         return dict(known)
-    checkpoint = read_checkpoint(checkpoint_path)
     require_classifier(checkpoint, checkpoint_path)
     trained = trusted_config(checkpoint, list(allow_targets), checkpoint_path)
     places = {part: checkpoint["config"][part] for part in ("data", "unlabeled", "sampler")}

@@ -45,6 +45,11 @@ def test_a_cut_file_is_noticed(share: float, path: Path) -> None:
         read_checkpoint(path)
 
 
+def test_the_folder_of_a_run_is_told_from_its_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"is a folder, .* set ckpt_path=\S+/checkpoints/last\.ckpt$"):
+        read_checkpoint(tmp_path)
+
+
 def test_the_newest_whole_one_is_found(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for age in (1, 2, 10):
         torch.save(CONTENT | {"age": age}, path.with_name(f"last-{age}.ckpt"))
