@@ -15,12 +15,12 @@ from torch.profiler import record_function
 from fer_ssl import dist
 from fer_ssl.data.module import FaceData
 from fer_ssl.dist import random_states, set_random_state
-from fer_ssl.errors import ConfigError
 from fer_ssl.method.choices import require_choice
 from fer_ssl.method.functional import one_hot
 from fer_ssl.method.losses import Term
 from fer_ssl.method.memory import Forgetful, Memory
 from fer_ssl.method.mix import require_reading
+from fer_ssl.method.needs import needs_of
 from fer_ssl.method.teacher import Teacher
 from fer_ssl.method.thresholds import Threshold
 from fer_ssl.metrics import ExpressionMetrics
@@ -81,25 +81,8 @@ class SemiSupervised(LightningModule):
         self.views = views
         self.optimizer, self.schedule, self.weight_decay = optimizer, schedule, weight_decay
         self.space, self.seed, self.passes, self.epoch_steps = space, seed, passes, epoch_steps
-        self.student_views = frozenset[str]().union(*(term.student_views for term in terms.values()))
-        self.mixed_views = frozenset[str]().union(*(term.mixed_views for term in terms.values()))
+        self.needs = needs_of(terms, self.teacher, memory, threshold)
         require_reading(mixer, [name for name, term in terms.items() if term.mixed_views])
-        self.asks_teacher = any(term.uses_pseudo_labels for term in terms.values())
-        own_views = frozenset(self.teacher.views if self.asks_teacher else ())
-        if self.asks_teacher:
-            own_views |= memory.views | ({"labeled"} if threshold.needs_labeled == "teacher" else frozenset())
-        self.teacher_views = own_views.union(*(term.teacher_views for term in terms.values()))
-        shares = self.teacher.shares_student_pass
-        self.shared_views = self.teacher_views & self.student_views if shares else frozenset[str]()
-        self.learns_labels = any(
-            "labeled" in term.student_views | term.mixed_views and term.uses_logits for term in terms.values()
-        )
-        if self.asks_teacher and threshold.needs_labeled == "student" and "labeled" not in self.student_views:
-            raise ConfigError(
-                "the threshold reads what the student says of labeled faces, which no loss term shows it; "
-                "set threshold.source=teacher, or add supervised to loss"
-            )
-        _require_uncertain(terms, threshold)
         self.sync_batchnorm = sync_batchnorm
         self.config = config
         self._whole: Skeleton[FaceModel] | None = None
@@ -128,10 +111,10 @@ class SemiSupervised(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images = self.draw_views(batch)
         teacher = self.run_teacher(images)  # first: what it needs is free again when the student keeps its activations
-        student = self.run_student(chosen(images, self.student_views))
+        student = self.run_student(chosen(images, self.needs.student_views))
         step = self.pseudo_label(batch, student, teacher)
-        if self.mixed_views:
-            step = self.mix(chosen(images, self.mixed_views), step, batch.position)
+        if self.needs.mixed_views:
+            step = self.mix(chosen(images, self.needs.mixed_views), step, batch.position)
         losses = [term.weighted(step) for term in self.terms.values()]  # type: ignore[operator]
         total = torch.stack(losses).sum()
         self.tally.add(torch.stack([total, *losses]).detach(), step, batch.truth)
@@ -141,8 +124,8 @@ class SemiSupervised(LightningModule):
     def draw_views(self, batch: Batch) -> dict[str, Tensor]:
         """Return the images [B, channels, H, W] of every view that a part asks for."""
         sources = {"labeled": batch.labeled} | ({} if batch.unlabeled is None else {"unlabeled": batch.unlabeled})
-        names = self.student_views | self.teacher_views | self.mixed_views
-        return self.views.draw(sources, names, (self.seed, batch.position), self.global_rank, self.trainer.world_size)
+        draw = (self.seed, batch.position)
+        return self.views.draw(sources, self.needs.views, draw, self.global_rank, self.trainer.world_size)
 
     @record_function("student")
     def run_student(self, images: Mapping[str, Tensor]) -> Outputs:
@@ -152,10 +135,10 @@ class SemiSupervised(LightningModule):
     @record_function("pseudo-label")
     def pseudo_label(self, batch: Batch, student: Outputs, teacher: Outputs) -> Step:
         """Return the step: what the teacher says of the unlabeled faces and which of it is trusted."""
-        teacher = teacher | {name: detached(student[name]) for name in self.shared_views}
+        teacher = teacher | {name: detached(student[name]) for name in self.needs.shared_views}
         known = Step(student, teacher, batch.labels, batch.soft_labels, None, None, None, None, self.global_step)
         known = replace(known, identities=batch.identities)
-        if not self.asks_teacher:
+        if not self.needs.pseudo_labels:
             return known
         probs = torch.stack([as_probs(teacher[name]) for name in self.teacher.views]).mean(0)
         seen = teacher[self.teacher.views[0]]
@@ -181,7 +164,7 @@ class SemiSupervised(LightningModule):
     @torch.no_grad()
     def run_teacher(self, images: Mapping[str, Tensor]) -> Outputs:
         """Return what the teacher says of its views, without gradient, less those it reads from the student's pass."""
-        own = {name: images[name] for name in sorted(self.teacher_views - self.shared_views)}
+        own = {name: images[name] for name in sorted(self.needs.teacher_views - self.needs.shared_views)}
         return forward_views(partial(self.teacher, self.model), own)
 
     @record_function("backward")
@@ -196,7 +179,7 @@ class SemiSupervised(LightningModule):
             dist.average_([buffer for buffer in self.model.buffers() if buffer.is_floating_point()])
         with record_function("average"):
             self.teacher.update(self.model)
-        if self.asks_teacher and (self.global_step + 1) % self.epoch_steps == 0:
+        if self.needs.pseudo_labels and (self.global_step + 1) % self.epoch_steps == 0:
             self.end_threshold_epoch()
 
     @torch.no_grad()
@@ -233,7 +216,7 @@ class SemiSupervised(LightningModule):
         self.tally.check_finite()
         checkpoint["config"] = self.config
         checkpoint["classes"] = list(self.space.classes)
-        checkpoint["learns_labels"] = self.learns_labels
+        checkpoint["learns_labels"] = self.needs.learns_labels
         checkpoint["rng"] = random_states(self.device)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -243,16 +226,6 @@ class SemiSupervised(LightningModule):
         if self._rng is not None:
             set_random_state(self._rng, self.device)
         self.model.train()
-
-
-def _require_uncertain(terms: Mapping[str, Term], threshold: Threshold) -> None:
-    """Raise ConfigError for a term on the faces left out, where none is."""
-    reading = [name for name, term in terms.items() if term.uncertain_only]
-    if reading and not threshold.leaves_out:
-        raise ConfigError(
-            f"loss term {reading[0]!r} takes faces that the threshold leaves out, and this one leaves none out; "
-            f"set loss.{reading[0]}.uncertain_only=false, another threshold, or a loss without it"
-        )
 
 
 def chosen(images: Mapping[str, Tensor], names: Collection[str]) -> dict[str, Tensor]:

@@ -38,7 +38,7 @@ def label_pool(
 
     `selection` holds a `threshold`, an `alignment`, the `epoch` they are in, and the role of the labeled faces they
     `observe`. The summary stays beside the labels; where it tells of this checkpoint and selection, nothing is done.
-    Raises ConfigError for a path that holds no checkpoint, for a run without a pool, without a classifier, or without such
+    Raises ConfigError where there is no checkpoint, for a run without a pool, without a classifier, or without such
     faces, and for one whose data or network are of modules that are neither of fer_ssl nor among `allow_targets`.
     """
     checkpoint = read_checkpoint(checkpoint_path)

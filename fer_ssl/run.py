@@ -190,7 +190,7 @@ def _finish(
     trainer: Trainer, module: SemiSupervised, data: FaceData, run_dir: Path, splits: Sequence[str]
 ) -> dict[str, Any]:
     module.gather_networks()
-    if not module.learns_labels:
+    if not module.needs.learns_labels:
         log.info("no label was learned: the classifier becomes the nearest class mean of the labeled faces")
         fit_class_means(module.teacher.average, data.eval_loader(data.labeled), len(data.space))
     module.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU by now
@@ -205,7 +205,7 @@ def _finish(
         _write_data(run_dir, data)  # again: streamed faces are found unreadable while training
         write_predictions(run_dir / "predictions.parquet", scored, data.roles(), list(data.space.classes))
         write_view_preview(run_dir / "views.png", module, data)
-        if data.pool is not None and module.asks_teacher:
+        if data.pool is not None and module.needs.pseudo_labels:
             write_pseudo_labels(run_dir / "pseudo_labels.parquet", module, data.pool)
         write_json(run_dir / "metrics.json", results)  # after all it stands for: with the report the run is finished
         write_report(run_dir)

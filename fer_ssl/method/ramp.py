@@ -1,4 +1,4 @@
-"""A number that rises while a run trains."""
+"""A number that rises or falls while a run trains."""
 
 from dataclasses import dataclass
 
@@ -9,26 +9,27 @@ from fer_ssl.errors import ConfigError
 class Ramp:
     """Rise linearly from 0 to `peak` between the shares `start` and `end` of a run of `steps` optimizer steps.
 
-    It is a function of the step alone, so a resumed run needs no state of it. Raises ConfigError unless
-    0 <= start < end <= 1.
+    With `falling` it is `peak` first and 0 in the end. It is a function of the step alone, so a resumed run needs no
+    state of it. Raises ConfigError unless 0 <= start < end <= 1.
     """
 
     peak: float
     start: float
     end: float
     steps: int
+    falling: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.start < self.end <= 1:
             raise ConfigError(
-                f"a number cannot rise from {self.start} to {self.end} of training; set start and end of that ramp, as "
+                f"a ramp cannot lead from {self.start} to {self.end} of training; set its start and end, as "
                 "loss.<term>.weight.start, with 0 <= start < end <= 1, or a number in its place"
             )
 
     def at(self, global_step: int) -> float:
         """Return the number in optimizer step `global_step`, counted from 0."""
-        risen = (global_step / self.steps - self.start) / (self.end - self.start)
-        return self.peak * min(max(risen, 0.0), 1.0)
+        passed = min(max((global_step / self.steps - self.start) / (self.end - self.start), 0.0), 1.0)
+        return self.peak * (1.0 - passed if self.falling else passed)
 
 
 def checked(number: float | Ramp, setting: str) -> float | Ramp:

@@ -12,9 +12,15 @@ def test_a_weight_rises_and_stays() -> None:
     assert PseudoLabel(weight=2.0).weight_at(0) == 2.0
 
 
+def test_a_weight_falls_to_nothing() -> None:
+    term = PseudoLabel(weight=Ramp(peak=50.0, start=0.1, end=0.5, steps=100, falling=True))
+    weights = [term.weight_at(step) for step in (0, 10, 20, 30, 50, 99)]
+    assert weights == pytest.approx([50, 50, 37.5, 25, 0, 0])
+
+
 @pytest.mark.parametrize(("start", "end"), [(0.4, 0.4), (0.5, 0.1), (-0.1, 0.4), (0.0, 1.1)])
 def test_a_weight_that_cannot_rise_is_refused(start: float, end: float) -> None:
-    with pytest.raises(ConfigError, match=r"set start and end of that ramp, as loss\.<term>\.weight\.start"):
+    with pytest.raises(ConfigError, match=r"set its start and end, as loss\.<term>\.weight\.start"):
         Ramp(1.0, start, end, 100)
 
 
