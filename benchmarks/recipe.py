@@ -22,6 +22,7 @@ RISING = "{_target_: fer_ssl.method.ramp.Ramp, peak: 1.0, start: %s, end: 0.4, s
 MOVED = ["+experiment=best", "loss=[supervised_pool_adjusted,pseudo_label_two_views,infonce_three_views]"]
 TWICE, HALF = "loss.supervised.weight=2", "loss.supervised.strength=0.5"
 LOW_ALL = ["+experiment=dtm_infonce", "threshold=dtm_low", "teacher.views=[weak]"]
+LOW_ALL_MOVED = [*LOW_ALL, "view=weak_moved", "loss=[supervised_pool_adjusted_rising,pseudo_label,infonce_all]"]
 TEACH_TWO = "loss.pseudo_label.views=[strong,strong2]"
 # by record: what was tried, and its overrides; from scratch, from scratch with more labels, from features
 TRIED = {
@@ -89,12 +90,12 @@ TRIED = {
     ),
     "dtm_low": ("the same, DTM lower still (0.6, 0.3: `dtm_low`), InfoNCE on every face", DTM_OF_TWO_VIEWS),
     "dtm_low_hard": (
-        "`dtm_infonce` with `dtm_low` and InfoNCE x 0.5 on every face, temperature 0.2: hard and one-hot labels",
+        "`dtm_infonce` with `dtm_low` and InfoNCE x 0.5 on every face, temperature 0.2",
         [*LOW_ALL, "loss=[supervised,pseudo_label,infonce_all]"],
     ),
     "dtm_low_hard_moved": (
         "the same, strong views that move, labels taught for the pool's frequencies more and more",
-        [*LOW_ALL, "view=weak_moved", "loss=[supervised_pool_adjusted_rising,pseudo_label,infonce_all]"],
+        LOW_ALL_MOVED,
     ),
     "two_strong_views_moved": (
         "*three views*, contrast between the two strong ones alone, which move",
@@ -154,6 +155,10 @@ TRIED_ON_PROCEDURAL = {
     "procedural_low_all": (
         "*low*, InfoNCE x 0.5 on every face, temperature 0.2",
         [*LOW, "loss=[supervised,pseudo_label,infonce_all]"],
+    ),
+    "procedural_low_hard_moved": (
+        "the same, strong views that move, labels taught for the pool's frequencies more and more",
+        [*LOW_ALL_MOVED, "score=[val]"],
     ),
     "procedural_low_falling": (
         "*low*, InfoNCE on every face, x 1 at first and nothing from half-way on",
