@@ -20,6 +20,10 @@ TWO_VIEWS = [*ADJUSTED, "loss.infonce.weight=1.0"]
 SHARPER = [*TWO_VIEWS, "loss.infonce.temperature=0.1"]
 RISING = "{_target_: fer_ssl.method.ramp.Ramp, peak: 1.0, start: %s, end: 0.4, steps: 1000}"
 MOVED = ["+experiment=best", "loss=[supervised_pool_adjusted,pseudo_label_two_views,infonce_three_views]"]
+FALLING = (
+    "++loss.infonce.weight="
+    "{_target_: fer_ssl.method.ramp.Ramp, peak: %s, start: 0.0, end: 0.5, steps: %s, falling: true}"
+)
 TWICE, HALF = "loss.supervised.weight=2", "loss.supervised.strength=0.5"
 LOW_ALL = ["+experiment=dtm_infonce", "threshold=dtm_low", "teacher.views=[weak]"]
 LOW_ALL_MOVED = [*LOW_ALL, "view=weak_moved", "loss=[supervised_pool_adjusted_rising,pseudo_label,infonce_all]"]
@@ -97,6 +101,14 @@ TRIED = {
         "the same, strong views that move, labels taught for the pool's frequencies more and more",
         LOW_ALL_MOVED,
     ),
+    "dtm_low_hard_moved_falling": (
+        "the same, InfoNCE x 1 at first and nothing from half-way on",
+        [*LOW_ALL_MOVED, FALLING % (1.0, 1000)],
+    ),
+    "dtm_low_hard_moved_uncertain": (
+        "the same, InfoNCE x 1 throughout, on the faces that DTM leaves out",
+        [*LOW_ALL_MOVED, "loss.infonce.weight=1.0", "loss.infonce.uncertain_only=true"],
+    ),
     "two_strong_views_moved": (
         "*three views*, contrast between the two strong ones alone, which move",
         [*SHARPER, "view=weak_moved", "loss.infonce.weight=2.0", "loss.infonce.views=[strong,strong2]", TEACH_TWO],
@@ -142,7 +154,6 @@ ON_PROCEDURAL = ["+experiment=dtm_infonce", "score=[val]"]
 LOW = [*ON_PROCEDURAL, "threshold=dtm_low"]
 FACES = ["+experiment=dtm_infonce_faces", "score=[val]"]
 RISING_PRIOR = "loss=[supervised_pool_adjusted_rising,pseudo_label_two_views,infonce_three_views]"
-FALLING = "{_target_: fer_ssl.method.ramp.Ramp, peak: 2.0, start: 0.0, end: 0.5, steps: 2750, falling: true}"
 # on the default data, 100 labels of a class, the default network and steps: what dtm_infonce_faces loses there
 TRIED_ON_PROCEDURAL = {
     "procedural_dtm": ("`dtm_infonce`", ON_PROCEDURAL),
@@ -159,6 +170,14 @@ TRIED_ON_PROCEDURAL = {
     "procedural_low_hard_moved": (
         "the same, strong views that move, labels taught for the pool's frequencies more and more",
         [*LOW_ALL_MOVED, "score=[val]"],
+    ),
+    "procedural_low_hard_moved_falling": (
+        "the same, InfoNCE x 1 at first and nothing from half-way on",
+        [*LOW_ALL_MOVED, FALLING % (1.0, 2750), "score=[val]"],
+    ),
+    "procedural_low_hard_moved_uncertain": (
+        "the same, InfoNCE x 1 throughout, on the faces that DTM leaves out",
+        [*LOW_ALL_MOVED, "loss.infonce.weight=1.0", "loss.infonce.uncertain_only=true", "score=[val]"],
     ),
     "procedural_low_falling": (
         "*low*, InfoNCE on every face, x 1 at first and nothing from half-way on",
@@ -180,7 +199,7 @@ TRIED_ON_PROCEDURAL = {
     ),
     "procedural_three_views_falling": (
         "the same, InfoNCE x 2 at first and nothing from half-way on",
-        [*FACES, RISING_PRIOR, f"++loss.infonce.weight={FALLING}"],
+        [*FACES, RISING_PRIOR, FALLING % (2.0, 2750)],
     ),
 }
 PROCEDURAL = "scratch, procedural faces"
