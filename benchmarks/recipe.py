@@ -20,10 +20,7 @@ TWO_VIEWS = [*ADJUSTED, "loss.infonce.weight=1.0"]
 SHARPER = [*TWO_VIEWS, "loss.infonce.temperature=0.1"]
 RISING = "{_target_: fer_ssl.method.ramp.Ramp, peak: 1.0, start: %s, end: 0.4, steps: 1000}"
 MOVED = ["+experiment=best", "loss=[supervised_pool_adjusted,pseudo_label_two_views,infonce_three_views]"]
-FALLING = (
-    "++loss.infonce.weight="
-    "{_target_: fer_ssl.method.ramp.Ramp, peak: %s, start: 0.0, end: 0.5, steps: %s, falling: true}"
-)
+FALLING = "++loss.infonce.weight={_target_: fer_ssl.method.ramp.Fall, peak: %s, start: 0.0, end: 0.5, steps: %s}"
 TWICE, HALF = "loss.supervised.weight=2", "loss.supervised.strength=0.5"
 LOW_ALL = ["+experiment=dtm_infonce", "threshold=dtm_low", "teacher.views=[weak]"]
 LOW_ALL_MOVED = [*LOW_ALL, "view=weak_moved", "loss=[supervised_pool_adjusted_rising,pseudo_label,infonce_all]"]

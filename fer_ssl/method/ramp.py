@@ -9,15 +9,14 @@ from fer_ssl.errors import ConfigError
 class Ramp:
     """Rise linearly from 0 to `peak` between the shares `start` and `end` of a run of `steps` optimizer steps.
 
-    With `falling` it is `peak` first and 0 in the end. It is a function of the step alone, so a resumed run needs no
-    state of it. Raises ConfigError unless 0 <= start < end <= 1.
+    It is a function of the step alone, so a resumed run needs no state of it. Raises ConfigError unless
+    0 <= start < end <= 1.
     """
 
     peak: float
     start: float
     end: float
     steps: int
-    falling: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.start < self.end <= 1:
@@ -28,8 +27,19 @@ class Ramp:
 
     def at(self, global_step: int) -> float:
         """Return the number in optimizer step `global_step`, counted from 0."""
-        passed = min(max((global_step / self.steps - self.start) / (self.end - self.start), 0.0), 1.0)
-        return self.peak * (1.0 - passed if self.falling else passed)
+        return self.peak * self.passed(global_step)
+
+    def passed(self, global_step: int) -> float:
+        """Return the share of its way that is behind it in optimizer step `global_step`."""
+        return min(max((global_step / self.steps - self.start) / (self.end - self.start), 0.0), 1.0)
+
+
+class Fall(Ramp):
+    """Fall linearly from `peak` to 0 between these shares of a run."""
+
+    def at(self, global_step: int) -> float:
+        """Return the number in optimizer step `global_step`, counted from 0."""
+        return self.peak * (1.0 - self.passed(global_step))
 
 
 def checked(number: float | Ramp, setting: str) -> float | Ramp:

@@ -2,7 +2,7 @@ import pytest
 
 from fer_ssl.errors import ConfigError
 from fer_ssl.method.losses import PoolAdjusted, PseudoLabel
-from fer_ssl.method.ramp import Ramp
+from fer_ssl.method.ramp import Fall, Ramp
 
 
 def test_a_weight_rises_and_stays() -> None:
@@ -13,7 +13,7 @@ def test_a_weight_rises_and_stays() -> None:
 
 
 def test_a_weight_falls_to_nothing() -> None:
-    term = PseudoLabel(weight=Ramp(peak=50.0, start=0.1, end=0.5, steps=100, falling=True))
+    term = PseudoLabel(weight=Fall(peak=50.0, start=0.1, end=0.5, steps=100))
     weights = [term.weight_at(step) for step in (0, 10, 20, 30, 50, 99)]
     assert weights == pytest.approx([50, 50, 37.5, 25, 0, 0])
 
