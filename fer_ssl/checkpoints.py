@@ -2,7 +2,6 @@
 
 import logging
 import pickle
-import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 from torch import nn
 
 from fer_ssl.errors import ConfigError
-from fer_ssl.files import require_checksums
+from fer_ssl.files import refusal, require_checksums
 from fer_ssl.places import PLACE_KEYS
 from fer_ssl.types import LabelSpace
 
@@ -87,7 +86,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             f"{path} is a folder, not a checkpoint; set ckpt_path={path / 'checkpoints' / 'last.ckpt'}"
         ) from None
     except pickle.UnpicklingError as error:
-        raise _refused(path, error) from None
+        raise ConfigError(f"checkpoint {path} is refused: {refusal(error)}; set another ckpt_path") from None
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ConfigError(
@@ -96,12 +95,6 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if not isinstance(checkpoint, dict) or "config" not in checkpoint or "classes" not in checkpoint:
         raise ConfigError(f"{path} is not a checkpoint of fer_ssl; set ckpt_path=<run>/checkpoints/last.ckpt")
     return checkpoint
-
-
-def _refused(path: Path, error: pickle.UnpicklingError) -> ConfigError:
-    named = re.search(r"GLOBAL (\S+)", str(error))
-    what = f"names {named[1]}" if named else "holds more than tensors and plain values"
-    return ConfigError(f"checkpoint {path} is refused: it {what}, and reading it could run code; set another ckpt_path")
 
 
 def require_space(checkpoint: Checkpoint, space: LabelSpace, path: Path) -> None:
@@ -149,6 +142,21 @@ def require_same_run(path: Path, wanted: dict[str, Any]) -> None:
         )
     for change in changes:
         log.warning("the run resumes with another setting than it began with: %s", change)
+
+
+def require_state(checkpoint: Checkpoint, module: nn.Module, path: Path) -> None:
+    """Raise ConfigError where the checkpoint lacks or adds a tensor of `module`, or has one of another shape."""
+    held, wanted = (
+        {name: tuple(value.shape) for name, value in state.items()}
+        for state in (checkpoint["state_dict"], module.state_dict())
+    )
+    if differ := [name for name in sorted(held.keys() | wanted.keys()) if held.get(name) != wanted.get(name)]:
+        name = differ[0]
+        shapes = f"the shape {held.get(name)} in it, {wanted.get(name)} here"
+        raise ConfigError(
+            f"checkpoint {path} does not fit this run: {name} has {shapes}; go on with "
+            "the data and losses it began with, or begin anew in another hydra.run.dir"
+        )
 
 
 def changed_settings(saved: dict[str, Any], wanted: dict[str, Any]) -> list[str]:

@@ -1,6 +1,8 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and read without running what they hold."""
 
 import os
+import pickle
+import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,3 +43,11 @@ def require_checksums(path: Path) -> None:
         damaged = archive.testzip()
     if damaged is not None:
         raise zipfile.BadZipFile(f"the checksum of its record {damaged} does not hold")
+
+
+def refusal(error: pickle.UnpicklingError) -> str:
+    """Return why torch.load took a file for no plain tensors, without its advice to read it all the same."""
+    named = re.search(r"GLOBAL (\S+)", str(error))
+    if named is None:
+        return "it holds more than tensors and plain values, or is no file of them"
+    return f"it names {named[1]}, and reading it could run code"

@@ -25,6 +25,7 @@ from fer_ssl.checkpoints import (
     require_classifier,
     require_same_run,
     require_space,
+    require_state,
 )
 from fer_ssl.claim import claimed, finished
 from fer_ssl.compiling import compile_parts
@@ -89,7 +90,9 @@ def _train(cfg: DictConfig, run_dir: Path, resume_from: Path | None) -> dict[str
     pool_size = 0 if data.pool is None else len(data.pool)
     module = build_module(cfg, data.space, pool_size, data.people, data.class_counts, fresh=resume_from is None)
     if resume_from is not None:
-        require_space(read_checkpoint(resume_from), data.space, resume_from)
+        saved = read_checkpoint(resume_from)
+        require_space(saved, data.space, resume_from)
+        require_state(saved, module, resume_from)
     if cfg.compile is not None:
         compile_parts(module, cfg.compile)
     trainer = build_trainer(cfg, run_dir)

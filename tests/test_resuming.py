@@ -159,6 +159,20 @@ def test_a_resumed_run_tells_what_it_changes(tmp_path: Path, caplog: pytest.LogC
     assert "another setting than it began with: threshold.beta=0.97, now 0.9" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "change",
+    [["loss.infonce.queue=64"], ["loss=[infonce]", "loss.infonce.queue=0"]],
+    ids=["another size", "none"],
+)
+def test_a_run_resumed_with_another_state_is_refused(change: list[str], tmp_path: Path) -> None:
+    options = ["+experiment=pretrain_moco", "trainer.max_steps=2"]
+    trained(tmp_path, *options)
+    with pytest.raises(
+        ConfigError, match=r"terms\.infonce\.queue\.\w+ has the shape .* go on with the data and losses"
+    ):
+        trained(tmp_path, *options, *change, "ckpt_path=last", "trainer.max_steps=3")
+
+
 @pytest.mark.parametrize("change", ["threshold.beta=0.9", "trainer.max_steps=4", "backbone.widths=[8,8,8,8,8,24]"])
 def test_a_folder_with_a_run_of_other_settings_is_left_as_it_is(change: str, tmp_path: Path) -> None:
     trained(tmp_path, "ckpt_path=auto")

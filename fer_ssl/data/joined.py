@@ -67,11 +67,11 @@ def join(*sets: Faces, weights: tuple[float, ...] | None = None) -> Faces:
 
 
 def _people(named: list[NDArray[Any] | None]) -> NDArray[Any] | None:
-    """Return the people of all sets; those who are numbers in one set are not the same numbers in another."""
+    """Return the people of all sets; a name or number in one set is somebody else than the same in another."""
     known = [subjects for subjects in named if subjects is not None]
     if len(known) < len(named):
         return None
     if all(subjects.dtype.kind in "iu" for subjects in known):
         sizes = np.cumsum([0, *(int(subjects.max(initial=-1)) + 1 for subjects in known)])
         return np.concatenate([subjects + size for subjects, size in zip(known, sizes, strict=False)])
-    return compact([str(name) for subjects in known for name in subjects.tolist()])
+    return compact([f"{number}/{name}" for number, subjects in enumerate(known) for name in subjects.tolist()])

@@ -1,6 +1,7 @@
 """Backbones that start from weights somebody trained before."""
 
 import logging
+import pickle
 import zipfile
 from collections.abc import Mapping
 from itertools import product
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fer_ssl.errors import ConfigError
-from fer_ssl.files import require_checksums
+from fer_ssl.files import refusal, require_checksums
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,10 @@ def start_from(backbone: nn.Module, path: Path) -> None:
     weights = read_weights(path)
     found = max((_below(weights, prefix) for prefix in PREFIXES), key=lambda each: len(_fitting(each, wanted)))
     fitting = _fitting(found, wanted)
-    missing, left = [name for name in wanted if name not in fitting], [name for name in found if name not in fitting]
+    missing, left = (
+        [name for name in wanted if name not in fitting and not _counts(name)],
+        [name for name in found if name not in fitting],
+    )
     if not any(value.is_floating_point() for value in fitting.values()):  # counters of batches fit any batch norm
         raise ConfigError(
             f"nothing of {path} fits the backbone: it holds {_some(weights)}, where {_some(wanted)} are wanted; set "
@@ -58,13 +62,29 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
         content = _read(path)
     except FileNotFoundError:
         raise ConfigError(f"there are no weights {path}; set backbone.init=<run>/checkpoints/last.ckpt") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path} is a folder; set backbone.init={path / 'checkpoints' / 'last.ckpt'}") from None
+    except pickle.UnpicklingError as error:
+        raise ConfigError(
+            f"weights {path} cannot be read safely ({refusal(error)}); set another backbone.init"
+        ) from None
     except Exception as error:  # a damaged file of the older format makes torch raise anything
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ConfigError(f"weights {path} cannot be read safely ({reason}); set another backbone.init") from None
-    while isinstance(content, dict) and (inner := next((key for key in NESTED if key in content), None)):
-        content = content[inner]
-    tensors = content.items() if isinstance(content, Mapping) else ()
-    return {str(name): value for name, value in tensors if isinstance(value, Tensor)}
+    return _tensors(content, path)
+
+
+def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
+    """Return the tensors by name, where they are under the keys that others keep them under."""
+    for _ in NESTED:
+        inner = content if isinstance(content, Mapping) else {}
+        content = next((inner[key] for key in NESTED if isinstance(inner.get(key), Mapping)), content)
+    found = content.items() if isinstance(content, Mapping) else ()
+    tensors = {str(name): value for name, value in found if isinstance(value, Tensor)}
+    if not tensors:
+        held = f"under {_some(content)}" if isinstance(content, Mapping) else f"but a {type(content).__name__}"
+        raise ConfigError(f"weights {path} hold no tensors by name, {held}; set backbone.init to a file of these alone")
+    return tensors
 
 
 def _read(path: Path) -> Any:
@@ -75,6 +95,11 @@ def _read(path: Path) -> Any:
     from safetensors.torch import load_file
 
     return load_file(path)
+
+
+def _counts(name: str) -> bool:
+    """Return whether a tensor only counts batches, which older files do not and nothing reads."""
+    return name.endswith("num_batches_tracked")
 
 
 def _below(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

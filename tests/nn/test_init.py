@@ -1,7 +1,10 @@
 """Backbones that start from weights: what fits, what does not, and what is refused."""
 
+import io
 import logging
 import pickle
+from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +147,12 @@ def test_a_broken_file_is_refused(name: str, tmp_path: Path) -> None:
         start_from(fresh(), tmp_path / name)
 
 
+def saved(content: Any) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
 class Hostile:
     """A pickle that would write a file when it is loaded."""
 
@@ -159,6 +168,50 @@ def test_a_hostile_pickle_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read safely"):
         start_from(fresh(), tmp_path / "weights.pt")
     assert not (tmp_path / "touched").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1", r"or is no file of them\); set"),
+        (saved({"state_dict": {}, "args": Namespace(lr=0.1)}), r"it names argparse\.Namespace, and"),
+    ],
+    ids=["pointer", "namespace"],
+)
+def test_a_refusal_tells_the_cause_and_not_how_to_read_it_all_the_same(
+    content: bytes, reason: str, tmp_path: Path
+) -> None:
+    (tmp_path / "weights.pth").write_bytes(content)
+    with pytest.raises(ConfigError, match=reason) as raised:
+        start_from(fresh(), tmp_path / "weights.pth")
+    assert "weights_only" not in str(raised.value)
+
+
+def test_a_folder_is_told_from_its_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"is a folder; set backbone\.init=\S+/checkpoints/last\.ckpt"):
+        start_from(fresh(), tmp_path)
+
+
+@pytest.mark.parametrize("nest", [lambda own: own | {"model": "r18"}, lambda own: {"state_dict": None, "model": own}])
+def test_notes_beside_the_weights_are_no_weights(nest: Callable[[Any], Any], tmp_path: Path) -> None:
+    torch.save(nest(trained()), tmp_path / "weights.pth")
+    backbone = fresh()
+    start_from(backbone, tmp_path / "weights.pth")
+    assert same(backbone, trained())
+
+
+def test_weights_under_another_key_are_named(tmp_path: Path) -> None:
+    torch.save({"net": trained(), "epoch": 3}, tmp_path / "weights.pth")
+    with pytest.raises(ConfigError, match=r"no tensors by name, under net, epoch; set backbone\.init"):
+        start_from(fresh(), tmp_path / "weights.pth")
+
+
+def test_counters_that_older_files_lack_are_not_missed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    older = {name: value for name, value in trained().items() if "num_batches_tracked" not in name}
+    assert len(older) < len(trained())
+    torch.save(older, tmp_path / "weights.pth")
+    start_from(fresh(), tmp_path / "weights.pth")
+    assert "do not start" not in caplog.text
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:

@@ -96,7 +96,9 @@ class ParquetPool:
         if self.subject_column is None:
             return None
         table = read_columns(files, [self.subject_column], "set +unlabeled.pool.subject_column=<column>")
-        return np.array(table[self.subject_column].to_pylist(), str)[rows]
+        names = table[self.subject_column].to_pylist()
+        own = (f"nobody named, row {row}" for row in range(len(names)))  # no two nameless faces are one person
+        return np.array([face if name is None else name for name, face in zip(names, own, strict=True)], str)[rows]
 
 
 def encoded_bytes(files: Sequence[Path]) -> int:

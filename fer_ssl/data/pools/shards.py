@@ -18,7 +18,7 @@ from fer_ssl.data.pools.folder import spaced
 from fer_ssl.data.pools.storage import LocalFiles, RemoteFiles, filesystem
 from fer_ssl.data.pools.tars import index_of
 from fer_ssl.data.sources.folder import found
-from fer_ssl.errors import DataError
+from fer_ssl.errors import ConfigError, DataError
 from fer_ssl.types import Faces, Ids
 
 log = logging.getLogger(__name__)
@@ -129,12 +129,36 @@ def expanded(root: str) -> list[str]:
 
 
 def people_of(ids: Ids, identity_pattern: str | None) -> NDArray[Any] | None:
-    """Return the person of each face [N]: the first group of the pattern in its name, else the face itself."""
+    """Return the person of each face [N]: the first group of the pattern in its name, else the face itself.
+
+    Where it finds nobody in any name, and without a pattern, there are none. Raises ConfigError for a pattern that is
+    no expression with a group.
+    """
     if identity_pattern is None:
         return None
-    pattern = re.compile(identity_pattern)
-    matches = ((face, pattern.fullmatch(PurePosixPath(face).stem)) for face in ids.tolist())
-    return compact([match[1] if match else face for face, match in matches])
+    pattern = _with_group(identity_pattern)
+    faces = ids.tolist()
+    matches = (pattern.fullmatch(PurePosixPath(face).stem) for face in faces)
+    people = [match and match[1] for match in matches]
+    if not any(people):
+        return None
+    return compact([person or face for person, face in zip(people, faces, strict=True)])
+
+
+def _with_group(identity_pattern: str) -> re.Pattern[str]:
+    try:
+        pattern = re.compile(identity_pattern)
+    except re.error as error:
+        raise ConfigError(
+            f"identity_pattern {identity_pattern!r} is no regular expression ({error}); set "
+            "+unlabeled.pool.identity_pattern"
+        ) from None
+    if not pattern.groups:
+        raise ConfigError(
+            f"identity_pattern {identity_pattern!r} has no group that holds the person; set "
+            "+unlabeled.pool.identity_pattern, its person in parentheses"
+        )
+    return pattern
 
 
 def _local(root: Path) -> Sequence[Path]:

@@ -20,7 +20,8 @@ class ArcFace(Term):
     """Classify the people of the pool from embeddings, with a margin between their angles.
 
     `people` and `width`, the numbers of people and of an embedding, are passed by the program; `view` is the one
-    looked at; `margin` is in radians. Raises ConfigError for a pool that names nobody. Source: Deng et al., CVPR 2019.
+    looked at; `margin` is in radians. Raises ConfigError for a pool that names nobody, a scale of 0 or a margin
+    beyond a right angle. Source: Deng et al., CVPR 2019.
     """
 
     uses_logits = False
@@ -40,6 +41,11 @@ class ArcFace(Term):
         require_choice("loss.identity.view", view, UNLABELED_VIEWS)
         if not people:
             raise ConfigError(f"loss term 'identity' learns who is who, but the pool names nobody; {REMEDY}")
+        if scale <= 0 or not 0 <= margin < torch.pi / 2:
+            raise ConfigError(
+                f"ArcFace with scale {scale} and a margin of {margin} radians tells nobody apart; set "
+                "loss.identity.scale above 0 and loss.identity.margin from 0 to below 1.57"
+            )
         self.centers = nn.Parameter(torch.randn(people, width) / width**0.5)  # about unit length
         self.scale, self.margin, self.view = scale, margin, view
         self.student_views = frozenset({view})

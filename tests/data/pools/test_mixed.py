@@ -34,7 +34,7 @@ def test_pools_lie_behind_one_another(entries, resident: bool) -> None:
     values = faces.images.read(torch.tensor([7, 0, 5, 4])).flatten(1).float().mean(1).tolist()
     assert values == [52, 1, 50, 5]
     assert faces.ids.tolist()[4:6] == ["train/0000005", "eve/50.png"]
-    assert faces.subjects.tolist() == ["0", "0", "1", "2", "2", "eve", "eve", "eve"]
+    assert faces.subjects.tolist() == ["0/0", "0/0", "0/1", "0/2", "0/2", *["1/eve"] * 3]
     part = faces.subset(torch.tensor([0, 4, 6]))
     assert (part.ids.tolist(), part.images.sizes) == (["train/0000001", "train/0000005", "eve/51.png"], [2, 1])
 
@@ -42,6 +42,11 @@ def test_pools_lie_behind_one_another(entries, resident: bool) -> None:
 def test_numbers_of_people_do_not_collide(entries) -> None:
     faces = MixedPool([entries[0], entries[0]]).load(Decoder(8, 1))
     assert faces.subjects.tolist() == [0, 0, 1, 2, 2, 3, 3, 4, 5, 5]
+
+
+def test_names_of_people_do_not_collide(entries) -> None:
+    faces = MixedPool([entries[1], entries[1]]).load(Decoder(8, 1))
+    assert faces.subjects.tolist() == ["0/eve"] * 3 + ["1/eve"] * 3
 
 
 def test_a_pool_without_people_leaves_all_without(entries) -> None:

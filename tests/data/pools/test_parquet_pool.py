@@ -35,6 +35,13 @@ def test_all_files_of_a_folder(root, resident):
     assert faces.labels.tolist() == [UNKNOWN] * 6
 
 
+def test_faces_without_a_name_are_each_a_person(face_bytes, tmp_path):
+    images = [{"bytes": face_bytes[row], "path": None} for row in range(4)]
+    pq.write_table(pa.table({"image": images, "person": ["x", None, None, "x"]}), tmp_path / "faces.parquet")
+    names = ParquetPool(tmp_path, subject_column="person").load(Decoder(8, 1)).subjects.tolist()
+    assert (names[0], len(set(names))) == (names[3], 3)
+
+
 def test_limit_keeps_images_ids_and_people_together(root):
     faces = ParquetPool(root, subject_column="person", limit=2).load(Decoder(8, 1))
     assert values(faces) == [0, 3]

@@ -11,7 +11,7 @@ from fer_ssl.data.decode import Decoder
 from fer_ssl.data.images import StreamedImages
 from fer_ssl.data.pools import tars
 from fer_ssl.data.pools.shards import ShardPool
-from fer_ssl.errors import DataError
+from fer_ssl.errors import ConfigError, DataError
 from fer_ssl.types import UNKNOWN
 
 
@@ -52,6 +52,22 @@ def test_identity_pattern(root):
     subjects = ShardPool(root, identity_pattern=r"(\w)\w*").load(Decoder(8, 1)).subjects
     assert subjects.tolist() == ["A", "A", "B", "n"]
     assert ShardPool(root, identity_pattern=None).load(Decoder(8, 1)).subjects is None
+
+
+def test_a_face_that_the_pattern_does_not_name_is_nobody_else(root):
+    names = ShardPool(root, identity_pattern=r"(A)?.*").load(Decoder(8, 1)).subjects.tolist()
+    assert names[:2] == ["A", "A"]
+    assert len(set(names)) == 3
+
+
+def test_a_pattern_that_names_nobody_gives_no_people(root):
+    assert ShardPool(root, identity_pattern=r"zzz(.*)").load(Decoder(8, 1)).subjects is None
+
+
+@pytest.mark.parametrize(("pattern", "reason"), [("([A-", "is no regular expression"), ("A.*", "has no group")])
+def test_a_pattern_that_cannot_name_anybody_is_refused(root, pattern, reason):
+    with pytest.raises(ConfigError, match=rf"{reason}.* set \+unlabeled\.pool\.identity_pattern"):
+        ShardPool(root, identity_pattern=pattern).load(Decoder(8, 1))
 
 
 @pytest.mark.parametrize("name", ["../evil_0.png", "a/../../evil_0.png", "/etc/evil_0.png"])

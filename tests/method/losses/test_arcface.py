@@ -60,6 +60,12 @@ def test_backbone_and_centers_learn(step: Step) -> None:
     assert all(gradient.abs().sum(1).min() > 0 for gradient in gradients)
 
 
+@pytest.mark.parametrize("wrong", [{"scale": 0.0}, {"margin": -0.1}, {"margin": 4.0}])
+def test_what_tells_nobody_apart_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=r"set loss\.identity\.scale above 0 and loss\.identity\.margin"):
+        ArcFace(people=5, width=WIDTH, **wrong)
+
+
 def test_nameless_pools_are_refused(step: Step) -> None:
     with pytest.raises(ConfigError, match=r"the pool names nobody; set unlabeled\.identities=true"):
         ArcFace(people=0, width=WIDTH)

@@ -187,6 +187,12 @@ def test_a_queue_adds_the_keys_of_earlier_batches(step: Step) -> None:
     assert torch.equal(resumed(seen), term(seen))
 
 
+@pytest.mark.parametrize("size", [-1, 2.5])
+def test_a_queue_of_no_whole_number_is_refused(size: float) -> None:
+    with pytest.raises(ConfigError, match=r"a number of embeddings, not .* set loss\.infonce\.queue=0"):
+        InfoNCE(against="teacher", queue=size, width=CLASSES)
+
+
 def test_a_queue_smaller_than_a_batch_keeps_its_last_keys(step: Step) -> None:
     term = InfoNCE(against="teacher", uncertain_only=False, queue=4, width=CLASSES)
     for _ in range(3):
