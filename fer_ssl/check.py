@@ -15,6 +15,10 @@ NEED_POOL = {
     "mixed_unlabeled", "rotation", "graph", "instances",
 }  # fmt: skip
 POOL_ADJUSTED = "PoolAdjusted"  # the supervised loss that estimates the pool's class frequencies
+COUNTS = (
+    "image_size", "epoch_steps", "batch.labeled", "batch.unlabeled", "data.batch_eval", "trainer.log_every_n_steps",
+)  # fmt: skip
+SHARES = ("data.val_fraction", "data.heldout_fraction")
 NUMBERS = (
     "seed", "image_size", "epoch_steps", "batch.labeled", "batch.unlabeled", "optim.lr", "trainer.max_steps",
 )  # fmt: skip
@@ -24,6 +28,7 @@ INSTEAD_OF = (("abc", "supervised"), ("abc", "pseudo_label"), ("daso", "pseudo_l
 def check(cfg: DictConfig) -> None:
     """Raise ConfigError, naming the override to type, for parts that cannot work together."""
     _numbers_are_numbers(cfg)
+    _numbers_make_sense(cfg)
     _terms_are_parts(cfg)
     _keys_are_settings(cfg)
     _pool_matches_terms(cfg)
@@ -48,15 +53,24 @@ def _numbers_are_numbers(cfg: DictConfig) -> None:
             raise ConfigError(f"{key}={value} is no number; set {key}=<number>")
 
 
+def _numbers_make_sense(cfg: DictConfig) -> None:
+    for key in COUNTS:
+        if (value := OmegaConf.select(cfg, key)) is not None and value < 1:
+            raise ConfigError(f"{key}={value} is nothing to train with; set {key} to 1 or more")
+    for key in SHARES:
+        if not 0 <= (value := OmegaConf.select(cfg, key, default=0.0)) < 1:
+            raise ConfigError(f"{key}={value} is no share of the labeled faces; set {key} from 0 to below 1")
+
+
 def _terms_are_parts(cfg: DictConfig) -> None:
+    if not cfg.get("loss"):
+        raise ConfigError("no loss term is selected; set loss=[supervised] or more")
     absent = [name for name, term in cfg.loss.items() if "_target_" not in term]
     if absent:
         raise ConfigError(
             f"loss term {absent[0]!r} has values but is not selected; set loss=[{','.join(map(str, cfg.loss))}] "
             f"or remove its values by ~loss.{absent[0]}"
         )
-    if not cfg.loss:
-        raise ConfigError("no loss term is selected; set loss=[supervised] or more")
 
 
 def _keys_are_settings(cfg: DictConfig) -> None:
@@ -108,16 +122,21 @@ def _head_exists(cfg: DictConfig) -> None:
 
 def require_roots(cfg: DictConfig) -> None:
     """Raise ConfigError for a set or pool without the place of its files."""
+    require_data_root(cfg)
+    if cfg.unlabeled.pool is not None and cfg.unlabeled.root is None:
+        mixed = "'unlabeled.pools=[{kind:folder,root:<dir>},...]'"
+        remedy = mixed if "pools" in cfg.unlabeled else "unlabeled.root=<dir>"
+        raise ConfigError(f"unlabeled={cfg.unlabeled.name} needs the place of its files; set {remedy}")
+
+
+def require_data_root(cfg: DictConfig) -> None:
+    """Raise ConfigError for a set of labeled faces without the place of its files."""
     if cfg.data.name == "mixed":
         for name, part in cfg.data.sets.items():
             if "root" in part and part.root is None:
                 raise ConfigError(f"set {name!r} needs the place of its files; set data.sets.{name}.root=<dir>")
     elif cfg.data.name != "synthetic" and cfg.data.root is None:
         raise ConfigError(f"data={cfg.data.name} needs the place of its files; set data.root=<dir>")
-    if cfg.unlabeled.pool is not None and cfg.unlabeled.root is None:
-        mixed = "'unlabeled.pools=[{kind:folder,root:<dir>},...]'"
-        remedy = mixed if "pools" in cfg.unlabeled else "unlabeled.root=<dir>"
-        raise ConfigError(f"unlabeled={cfg.unlabeled.name} needs the place of its files; set {remedy}")
 
 
 def _heldout_exists(cfg: DictConfig) -> None:

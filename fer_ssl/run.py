@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from fer_ssl.build import build_data, build_decoder, build_model, build_module, build_trainer, make, plain
 from fer_ssl.callbacks.checkpoint import LastCheckpoint
 from fer_ssl.callbacks.telemetry import Telemetry
-from fer_ssl.check import check
+from fer_ssl.check import check, require_data_root
 from fer_ssl.checkpoints import (
     Checkpoint,
     checkpoint_path,
@@ -145,12 +145,15 @@ def score_checkpoint(cfg: DictConfig) -> dict[str, Any]:
     if cfg.ckpt_path is None:
         raise ConfigError("there is no checkpoint to score; set ckpt_path=<run>/checkpoints/last.ckpt")
     require_choice("split", cfg.split, ("test", "train", "val"))
+    require_data_root(cfg)
     path = Path(cfg.ckpt_path)
     checkpoint = read_checkpoint(path)
     trained = trusted_config(checkpoint, cfg.allow_targets, path)
     source = make(cfg.data.source)
     require_space(checkpoint, source.space, path)
     require_classifier(checkpoint, path)
+    if (run_dir / "config.yaml").exists():
+        raise ConfigError(f"{run_dir} holds the scores of a run; set hydra.run.dir=<dir> to a folder of its own")
     faces = getattr(source.load(build_decoder(cfg, trained.image_size)(source.channels)), cfg.split)
     if faces is None or not len(faces):
         raise ConfigError(f"data={cfg.data.name} has no {cfg.split} split; set split=train, val or test")
@@ -179,8 +182,12 @@ def headline(scores: Scores) -> str:
 
 
 def chosen_device(accelerator: str) -> str:
-    """Return the device on which a checkpoint is asked, by the name of an accelerator."""
-    return "cuda" if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available() else "cpu"
+    """Return the device on which a checkpoint is asked; raise ConfigError for an accelerator that is not there."""
+    require_choice("accelerator", accelerator, ("auto", "cpu", "gpu", "cuda"))
+    available = torch.cuda.is_available()
+    if accelerator in ("gpu", "cuda") and not available:
+        raise ConfigError(f"accelerator={accelerator} asks for a GPU, and there is none; set accelerator=auto")
+    return "cpu" if accelerator == "cpu" or not available else "cuda"
 
 
 def _require_splits(asked: Sequence[str] | None, data: FaceData) -> None:

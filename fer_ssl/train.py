@@ -31,7 +31,9 @@ def describe(cfg: DictConfig) -> str:
     """Return one line that names the active parts of a run."""
     choices = HydraConfig.get().runtime.choices
     parts = [f"{group}={choices[group]}" for group in PARTS]
-    return " ".join([f"name={cfg.name}", *parts, f"loss=[{','.join(map(str, cfg.loss))}]", f"seed={cfg.seed}"])
+    return " ".join(
+        [f"name={cfg.name}", *parts, f"loss=[{','.join(map(str, cfg.get('loss', ())))}]", f"seed={cfg.seed}"]
+    )
 
 
 main = verb("train")(train)

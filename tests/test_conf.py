@@ -164,6 +164,11 @@ def test_an_unknown_experiment_lists_the_known_ones() -> None:
         (["memory=recent", "alignment=estimated"], r"alignment estimates .* set memory\.alignment=0"),
         (["+experiment=best", "memory=recent"], r"loss\.supervised estimates .* set memory\.alignment=0"),
         (["optim.lr=abc"], r"optim\.lr=abc is no number"),
+        (["loss=[]"], r"no loss term is selected; set loss=\[supervised\] or more"),
+        (["epoch_steps=0"], r"epoch_steps=0 is nothing to train with; set epoch_steps to 1 or more"),
+        (["batch.unlabeled=-4"], r"set batch\.unlabeled to 1 or more"),
+        (["data.heldout_fraction=-0.5"], r"-0\.5 is no share of the labeled faces; set data\.heldout_fraction from 0"),
+        (["data.val_fraction=1"], r"set data\.val_fraction from 0 to below 1"),
         (["+trainer.epochs=3"], r"trainer\.epochs is no setting of Trainer; remove it by ~trainer\.epochs"),
         (["+optim.optimizer.rho=1"], r"optim\.optimizer\.rho is no setting of AdamW; remove it"),
         (

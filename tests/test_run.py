@@ -19,7 +19,7 @@ from fer_ssl.claim import claimed
 from fer_ssl.errors import ConfigError, DataError, DivergedError
 from fer_ssl.method.losses import InfoNCE
 from fer_ssl.method.thresholds import DynamicThreshold
-from fer_ssl.run import run, score_checkpoint
+from fer_ssl.run import chosen_device, run, score_checkpoint
 from fer_ssl.scoring import predict
 from fer_ssl.types import LabelSpace
 
@@ -228,11 +228,27 @@ def test_evaluate_scores_what_training_reported(tmp_path: Path) -> None:
     scores = score_checkpoint(cfg)
     assert scores["test"] == metrics["test"]
     assert (tmp_path / "predictions.parquet").exists()
+    before = (tmp_path / "run" / "metrics.json").read_bytes()
+    cfg.run_dir = str(tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"holds the scores of a run; set hydra\.run\.dir="):
+        score_checkpoint(cfg)
+    assert (tmp_path / "run" / "metrics.json").read_bytes() == before
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there_is_refused() -> None:
+    assert (chosen_device("auto"), chosen_device("cpu")) == ("cpu", "cpu")
+    with pytest.raises(ConfigError, match=r"asks for a GPU, and there is none; set accelerator=auto"):
+        chosen_device("gpu")
+    with pytest.raises(ConfigError, match=r"accelerator=gpuu is not a choice"):
+        chosen_device("gpuu")
 
 
 def test_evaluate_without_a_checkpoint_names_the_override() -> None:
     with pytest.raises(ConfigError, match=r"no checkpoint to score; set ckpt_path="):
         score_checkpoint(composed("run_dir=.", config="evaluate"))
+    with pytest.raises(ConfigError, match=r"data=folder needs the place of its files; set data\.root="):
+        score_checkpoint(composed("run_dir=.", "data=folder", "ckpt_path=last.ckpt", config="evaluate"))
     with pytest.raises(ConfigError, match=r"split=pool is not a choice; set split to one of test, train, val"):
         score_checkpoint(composed("run_dir=.", "split=pool", "ckpt_path=last.ckpt", config="evaluate"))
 

@@ -1,6 +1,7 @@
 """What a search leaves beside its study: a table of trials, and the best one as an experiment."""
 
 import csv
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +45,8 @@ def write_best(folder: Path, cfg: DictConfig, best: "FrozenTrial", overrides: Se
     Its parts are those of the search's own `+experiment`; other overrides of the search stand in its head.
     """
     base = [each.split("=", 1)[1] for each in overrides if each.startswith("+experiment=")]
-    others = [each for each in overrides if not each.startswith("+experiment=")]
+    taken = ("experiment", *best.params)  # the file itself has these
+    others = [each for each in overrides if each.lstrip("+~").partition("=")[0] not in taken]
     # a group of which one takes a list, as loss, is not among Hydra's choices
     choices = HydraConfig.get().runtime.choices
     groups = {key: each for key, each in best.params.items() if key in choices or isinstance(cfg.get(key), DictConfig)}
@@ -53,7 +55,7 @@ def write_best(folder: Path, cfg: DictConfig, best: "FrozenTrial", overrides: Se
     body: dict[str, Any] = {"defaults": parts, "name": f"{cfg.name}_tuned"}
     for key, value in values.items():
         _put(body, key.split("."), value)
-    command = f"python -m fer_ssl.train --config-dir {folder} +experiment=tuned {' '.join(others)}".rstrip()
+    command = shlex.join(["python", "-m", "fer_ssl.train", "--config-dir", str(folder), "+experiment=tuned", *others])
     score = f"{100 * (best.value or 0):.2f}"
     head = f"# @package _global_\n# Best of a search: trial {place(best)}, macro-F1 {score} on validation\n"
     path = folder / "experiment" / "tuned.yaml"

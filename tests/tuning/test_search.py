@@ -72,8 +72,11 @@ def trials(place: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+UNSET = ["~tune.pruner.n_warmup_steps"]
+
+
 def test_failing_trials_stop_nothing_and_the_best_becomes_an_experiment(place: Path) -> None:
-    search = start(place, "[dtm, fixed]", "tune.trials=8", "tune.workers=3", "batch.labeled=1")
+    search = start(place, "[dtm, fixed]", "tune.trials=8", "tune.workers=3", "batch.labeled=1", "optim.lr=0.7", *UNSET)
     said, told = search.communicate(timeout=120)
     assert search.returncode == 0, told
     found = trials(place)
@@ -85,7 +88,9 @@ def test_failing_trials_stop_nothing_and_the_best_becomes_an_experiment(place: P
     assert tuned["optim"]["lr"] == pytest.approx(float(best["optim.lr"]))
     given = (place / "search" / "trials" / best["trial"] / "argv.txt").read_text().split()
     assert {"score=[val]", "ckpt_path=auto", "+experiment=dtm_infonce", "batch.labeled=1"} <= set(given)
-    assert not [each for each in given if each.startswith(("tune.", "space="))]
+    assert not [each for each in given if each.startswith(("tune.", "~tune.", "space="))]
+    head = (place / "search" / "experiment" / "tuned.yaml").read_text().partition("\ndefaults")[0]
+    assert head.endswith("+experiment=tuned batch.labeled=1"), "a searched key is the file's"
     composed = [sys.executable, "-m", "fer_ssl.train", "--config-dir", "search", "+experiment=tuned", "--cfg", "job"]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     shown = subprocess.run(composed, cwd=place, env=environment, capture_output=True, text=True, check=True).stdout
