@@ -20,10 +20,13 @@ TWO_VIEWS = [*ADJUSTED, "loss.infonce.weight=1.0"]
 SHARPER = [*TWO_VIEWS, "loss.infonce.temperature=0.1"]
 RISING = "{_target_: fer_ssl.method.ramp.Ramp, peak: 1.0, start: %s, end: 0.4, steps: 1000}"
 MOVED = ["+experiment=best", "loss=[supervised_pool_adjusted,pseudo_label_two_views,infonce_three_views]"]
-FALLING = "++loss.infonce.weight={_target_: fer_ssl.method.ramp.Fall, peak: %s, start: 0.0, end: 0.5, steps: %s}"
+FALLING = "++loss.infonce.weight={_target_: fer_ssl.method.ramp.Fall, peak: 2.0, start: 0.0, end: 0.5, steps: 2750}"
 TWICE, HALF = "loss.supervised.weight=2", "loss.supervised.strength=0.5"
 LOW_ALL = ["+experiment=dtm_infonce", "threshold=dtm_low", "teacher.views=[weak]"]
-LOW_ALL_MOVED = [*LOW_ALL, "view=weak_moved", "loss=[supervised_pool_adjusted_rising,pseudo_label,infonce_all]"]
+LOW_MOVED = [*LOW_ALL, "view=weak_moved"]
+LOW_ALL_MOVED = [*LOW_MOVED, "loss=[supervised_pool_adjusted_rising,pseudo_label,infonce_all]"]
+FADING = [*LOW_MOVED, "loss=[supervised_pool_adjusted_rising,pseudo_label,infonce_falling]"]
+UNCERTAIN_MOVED = [*LOW_ALL_MOVED, "loss.infonce.weight=1.0", "loss.infonce.uncertain_only=true"]
 TEACH_TWO = "loss.pseudo_label.views=[strong,strong2]"
 # by record: what was tried, and its overrides; from scratch, from scratch with more labels, from features
 TRIED = {
@@ -100,11 +103,11 @@ TRIED = {
     ),
     "dtm_low_hard_moved_falling": (
         "the same, InfoNCE x 1 at first and nothing from half-way on",
-        [*LOW_ALL_MOVED, FALLING % (1.0, 1000)],
+        FADING,
     ),
     "dtm_low_hard_moved_uncertain": (
         "the same, InfoNCE x 1 throughout, on the faces that DTM leaves out",
-        [*LOW_ALL_MOVED, "loss.infonce.weight=1.0", "loss.infonce.uncertain_only=true"],
+        UNCERTAIN_MOVED,
     ),
     "two_strong_views_moved": (
         "*three views*, contrast between the two strong ones alone, which move",
@@ -170,11 +173,11 @@ TRIED_ON_PROCEDURAL = {
     ),
     "procedural_low_hard_moved_falling": (
         "the same, InfoNCE x 1 at first and nothing from half-way on",
-        [*LOW_ALL_MOVED, FALLING % (1.0, 2750), "score=[val]"],
+        [*FADING, "score=[val]"],
     ),
     "procedural_low_hard_moved_uncertain": (
         "the same, InfoNCE x 1 throughout, on the faces that DTM leaves out",
-        [*LOW_ALL_MOVED, "loss.infonce.weight=1.0", "loss.infonce.uncertain_only=true", "score=[val]"],
+        [*UNCERTAIN_MOVED, "score=[val]"],
     ),
     "procedural_low_falling": (
         "*low*, InfoNCE on every face, x 1 at first and nothing from half-way on",
@@ -196,7 +199,7 @@ TRIED_ON_PROCEDURAL = {
     ),
     "procedural_three_views_falling": (
         "the same, InfoNCE x 2 at first and nothing from half-way on",
-        [*FACES, RISING_PRIOR, FALLING % (2.0, 2750)],
+        [*FACES, RISING_PRIOR, FALLING],
     ),
 }
 PROCEDURAL = "scratch, procedural faces"

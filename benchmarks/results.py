@@ -25,7 +25,7 @@ from ablation import ablations, write_ablations
 from beside import write_beside
 from fold import make_fold
 from heads import write_heads
-from recipe import DTM_OF_TWO_VIEWS, MOVED, SEEDS, STUDENT, trials, write_recipe
+from recipe import DTM_OF_TWO_VIEWS, FADING, MOVED, SEEDS, STUDENT, trials, write_recipe
 from summary import write_summary
 
 SCRATCH = (
@@ -50,10 +50,7 @@ FACES = {name: [f"+experiment={name}"] for name in (*SCRATCH, "dtm_infonce_faces
     # fewer views a step, as the peers have them
     "dtm_infonce_two_views": [*DTM_OF_TWO_VIEWS, "name=dtm_infonce_two_views"],
     # one DTM for real and procedural faces: low after the first epoch, contrast over every face that fades
-    "dtm_infonce_falling": [
-        "+experiment=dtm_infonce", "threshold=dtm_low", "teacher.views=[weak]", "view=weak_moved",
-        "loss=[supervised_pool_adjusted_rising,pseudo_label,infonce_falling]", "name=dtm_infonce_falling",
-    ],
+    "dtm_infonce_falling": [*FADING, "name=dtm_infonce_falling"],
     # as `best` was before: the pool's frequencies counted in full from the first step
     "best_whole_prior": [*MOVED, "name=best_whole_prior"],
 }  # fmt: skip

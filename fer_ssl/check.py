@@ -19,9 +19,7 @@ COUNTS = (
     "image_size", "epoch_steps", "batch.labeled", "batch.unlabeled", "data.batch_eval", "trainer.log_every_n_steps",
 )  # fmt: skip
 SHARES = ("data.val_fraction", "data.heldout_fraction")
-NUMBERS = (
-    "seed", "image_size", "epoch_steps", "batch.labeled", "batch.unlabeled", "optim.lr", "trainer.max_steps",
-)  # fmt: skip
+NUMBERS = ("seed", "optim.lr", "trainer.max_steps", *COUNTS, *SHARES)
 INSTEAD_OF = (("abc", "supervised"), ("abc", "pseudo_label"), ("daso", "pseudo_label"))
 
 

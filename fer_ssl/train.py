@@ -31,9 +31,8 @@ def describe(cfg: DictConfig) -> str:
     """Return one line that names the active parts of a run."""
     choices = HydraConfig.get().runtime.choices
     parts = [f"{group}={choices[group]}" for group in PARTS]
-    return " ".join(
-        [f"name={cfg.name}", *parts, f"loss=[{','.join(map(str, cfg.get('loss', ())))}]", f"seed={cfg.seed}"]
-    )
+    terms = ",".join(map(str, cfg.get("loss", ())))
+    return " ".join([f"name={cfg.name}", *parts, f"loss=[{terms}]", f"seed={cfg.seed}"])
 
 
 main = verb("train")(train)

@@ -165,6 +165,8 @@ def test_an_unknown_experiment_lists_the_known_ones() -> None:
         (["+experiment=best", "memory=recent"], r"loss\.supervised estimates .* set memory\.alignment=0"),
         (["optim.lr=abc"], r"optim\.lr=abc is no number"),
         (["loss=[]"], r"no loss term is selected; set loss=\[supervised\] or more"),
+        (["data.batch_eval=many"], r"data\.batch_eval=many is no number"),
+        (["data.val_fraction=half"], r"data\.val_fraction=half is no number"),
         (["epoch_steps=0"], r"epoch_steps=0 is nothing to train with; set epoch_steps to 1 or more"),
         (["batch.unlabeled=-4"], r"set batch\.unlabeled to 1 or more"),
         (["data.heldout_fraction=-0.5"], r"-0\.5 is no share of the labeled faces; set data\.heldout_fraction from 0"),
