@@ -27,6 +27,7 @@ LOW_MOVED = [*LOW_ALL, "view=weak_moved"]
 LOW_ALL_MOVED = [*LOW_MOVED, "loss=[supervised_pool_adjusted_rising,pseudo_label,infonce_all]"]
 FADING = [*LOW_MOVED, "loss=[supervised_pool_adjusted_rising,pseudo_label,infonce_falling]"]
 UNCERTAIN_MOVED = [*LOW_ALL_MOVED, "loss.infonce.weight=1.0", "loss.infonce.uncertain_only=true"]
+UNCERTAIN_FADING = [*FADING, "loss.infonce.uncertain_only=true"]
 TEACH_TWO = "loss.pseudo_label.views=[strong,strong2]"
 # by record: what was tried, and its overrides; from scratch, from scratch with more labels, from features
 TRIED = {
@@ -109,6 +110,10 @@ TRIED = {
         "the same, InfoNCE x 1 throughout, on the faces that DTM leaves out",
         UNCERTAIN_MOVED,
     ),
+    "dtm_low_hard_moved_uncertain_falling": (
+        "the same, InfoNCE x 1 at first and nothing from half-way on",
+        UNCERTAIN_FADING,
+    ),
     "two_strong_views_moved": (
         "*three views*, contrast between the two strong ones alone, which move",
         [*SHARPER, "view=weak_moved", "loss.infonce.weight=2.0", "loss.infonce.views=[strong,strong2]", TEACH_TWO],
@@ -178,6 +183,10 @@ TRIED_ON_PROCEDURAL = {
     "procedural_low_hard_moved_uncertain": (
         "the same, InfoNCE x 1 throughout, on the faces that DTM leaves out",
         [*UNCERTAIN_MOVED, "score=[val]"],
+    ),
+    "procedural_low_hard_moved_uncertain_falling": (
+        "the same, InfoNCE x 1 at first and nothing from half-way on",
+        [*UNCERTAIN_FADING, "score=[val]"],
     ),
     "procedural_low_falling": (
         "*low*, InfoNCE on every face, x 1 at first and nothing from half-way on",
