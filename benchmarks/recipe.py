@@ -22,10 +22,10 @@ RISING = "{_target_: fer_ssl.method.ramp.Ramp, peak: 1.0, start: %s, end: 0.4, s
 MOVED = ["+experiment=best", "loss=[supervised_pool_adjusted,pseudo_label_two_views,infonce_three_views]"]
 FALLING = "++loss.infonce.weight={_target_: fer_ssl.method.ramp.Fall, peak: 2.0, start: 0.0, end: 0.5, steps: 2750}"
 TWICE, HALF = "loss.supervised.weight=2", "loss.supervised.strength=0.5"
-LOW_ALL = ["+experiment=dtm_infonce", "threshold=dtm_low", "teacher.views=[weak]"]
+LOW_ALL = ["+experiment=dtm_infonce_uncertain", "threshold=dtm_low", "teacher.views=[weak]"]
 LOW_MOVED = [*LOW_ALL, "view=weak_moved"]
 LOW_ALL_MOVED = [*LOW_MOVED, "loss=[supervised_pool_adjusted_rising,pseudo_label,infonce_all]"]
-FADING = [*LOW_MOVED, "loss=[supervised_pool_adjusted_rising,pseudo_label,infonce_falling]"]
+FADING = ["+experiment=dtm_infonce"]
 UNCERTAIN_MOVED = [*LOW_ALL_MOVED, "loss.infonce.weight=1.0", "loss.infonce.uncertain_only=true"]
 UNCERTAIN_FADING = [*FADING, "loss.infonce.uncertain_only=true"]
 TEACH_TWO = "loss.pseudo_label.views=[strong,strong2]"
@@ -33,8 +33,8 @@ TEACH_TWO = "loss.pseudo_label.views=[strong,strong2]"
 TRIED = {
     "supervised": ("labels alone", ["+experiment=supervised"]),
     "dtm_infonce": (
-        "`dtm_infonce` with InfoNCE x 0.5 between two views of the student, temperature 0.2",
-        ["+experiment=dtm_infonce", "loss.infonce.weight=0.5", *STUDENT],
+        "`dtm_infonce_uncertain` with InfoNCE x 0.5 between two views of the student, temperature 0.2",
+        ["+experiment=dtm_infonce_uncertain", "loss.infonce.weight=0.5", *STUDENT],
     ),
     "dtm_quantile": (
         "`dtm_quantile` that keeps 70 % of each class; InfoNCE x 1 on the others",
@@ -95,7 +95,7 @@ TRIED = {
     ),
     "dtm_low": ("the same, DTM lower still (0.6, 0.3: `dtm_low`), InfoNCE on every face", DTM_OF_TWO_VIEWS),
     "dtm_low_hard": (
-        "`dtm_infonce` with `dtm_low` and InfoNCE x 0.5 on every face, temperature 0.2",
+        "`dtm_infonce_uncertain` with `dtm_low` and InfoNCE x 0.5 on every face, temperature 0.2",
         [*LOW_ALL, "loss=[supervised,pseudo_label,infonce_all]"],
     ),
     "dtm_low_hard_moved": (
@@ -103,7 +103,7 @@ TRIED = {
         LOW_ALL_MOVED,
     ),
     "dtm_low_hard_moved_falling": (
-        "the same, InfoNCE x 1 at first and nothing from half-way on",
+        "the same, InfoNCE x 1 at first and nothing from half-way on: `dtm_infonce`",
         FADING,
     ),
     "dtm_low_hard_moved_uncertain": (
@@ -155,13 +155,13 @@ TRIED_FROM_FEATURES = {
         ["+experiment=best_pretrained", "loss.supervised.smoothing=0.1", "optim.lr=0.02"],
     ),
 }
-ON_PROCEDURAL = ["+experiment=dtm_infonce", "score=[val]"]
+ON_PROCEDURAL = ["+experiment=dtm_infonce_uncertain", "score=[val]"]
 LOW = [*ON_PROCEDURAL, "threshold=dtm_low"]
 FACES = ["+experiment=dtm_infonce_faces", "score=[val]"]
 RISING_PRIOR = "loss=[supervised_pool_adjusted_rising,pseudo_label_two_views,infonce_three_views]"
 # on the default data, 100 labels of a class, the default network and steps: what dtm_infonce_faces loses there
 TRIED_ON_PROCEDURAL = {
-    "procedural_dtm": ("`dtm_infonce`", ON_PROCEDURAL),
+    "procedural_dtm": ("`dtm_infonce_uncertain`", ON_PROCEDURAL),
     "procedural_low": ("the same, a lower DTM (`dtm_low`): *low*", LOW),
     "procedural_low_adjusted": (
         "*low*, labels taught for the pool's frequencies more and more",
@@ -177,7 +177,7 @@ TRIED_ON_PROCEDURAL = {
         [*LOW_ALL_MOVED, "score=[val]"],
     ),
     "procedural_low_hard_moved_falling": (
-        "the same, InfoNCE x 1 at first and nothing from half-way on",
+        "the same, InfoNCE x 1 at first and nothing from half-way on: `dtm_infonce`",
         [*FADING, "score=[val]"],
     ),
     "procedural_low_hard_moved_uncertain": (

@@ -25,13 +25,13 @@ from ablation import ablations, write_ablations
 from beside import write_beside
 from fold import make_fold
 from heads import write_heads
-from recipe import DTM_OF_TWO_VIEWS, FADING, MOVED, SEEDS, STUDENT, trials, write_recipe
+from recipe import DTM_OF_TWO_VIEWS, MOVED, SEEDS, STUDENT, trials, write_recipe
 from summary import write_summary
 
 SCRATCH = (
     "supervised", "fixmatch", "flexmatch", "freematch", "softmatch", "adamatch", "dash", "debiaspl", "uda",
-    "pseudolabel", "pi_model", "mean_teacher", "mixmatch", "remixmatch", "comatch", "simmatch", "dtm_infonce",
-    "soft_teacher",
+    "pseudolabel", "pi_model", "mean_teacher", "mixmatch", "remixmatch", "comatch", "simmatch", "soft_teacher",
+    "dtm_infonce_uncertain", "dtm_infonce",
 )  # fmt: skip
 CONTRAST = ["loss.infonce.weight=0.5", *STUDENT]
 FACES = {name: [f"+experiment={name}"] for name in (*SCRATCH, "dtm_infonce_faces", "best")} | {
@@ -46,16 +46,14 @@ FACES = {name: [f"+experiment={name}"] for name in (*SCRATCH, "dtm_infonce_faces
         "+experiment=fully_supervised", "batch.labeled=128", "sampler=natural", "name=fully_supervised_natural",
     ],
     # the contrast's constants that won on validation faces; those of the experiment are its ancestor's
-    "dtm_infonce_contrast": ["+experiment=dtm_infonce", *CONTRAST, "name=dtm_infonce_contrast"],
+    "dtm_infonce_contrast": ["+experiment=dtm_infonce_uncertain", *CONTRAST, "name=dtm_infonce_contrast"],
     # fewer views a step, as the peers have them
     "dtm_infonce_two_views": [*DTM_OF_TWO_VIEWS, "name=dtm_infonce_two_views"],
-    # one DTM for real and procedural faces: low after the first epoch, contrast over every face that fades
-    "dtm_infonce_falling": [*FADING, "name=dtm_infonce_falling"],
     # as `best` was before: the pool's frequencies counted in full from the first step
     "best_whole_prior": [*MOVED, "name=best_whole_prior"],
 }  # fmt: skip
 # faces of another kind than the labeled ones
-LFW = {f"{name}_lfw": [*FACES[name], "unlabeled=shards"] for name in ("softmatch", "dtm_infonce", "best")}
+LFW = {f"{name}_lfw": [*FACES[name], "unlabeled=shards"] for name in ("softmatch", "dtm_infonce_uncertain", "best")}
 PRETRAINED = {
     f"{name}_pretrained": [*FACES[name], f"name={name}_pretrained"] for name in ("supervised", "soft_teacher")
 } | {"best_pretrained": ["+experiment=best_pretrained"]}

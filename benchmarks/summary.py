@@ -48,8 +48,8 @@ PEERS = {
     "adacm": "Ada-CM, plain linear head",
 }
 METHODS = PEERS | {
+    "dtm_infonce_uncertain": "`dtm_infonce_uncertain`",
     "dtm_infonce": "`dtm_infonce`",
-    "dtm_infonce_falling": "`dtm_infonce` with a low DTM, InfoNCE over every face that fades",
     "dtm_infonce_two_views": "`dtm_infonce_faces` with two views of a face",
     "dtm_infonce_faces": "`dtm_infonce_faces`",
     "best_whole_prior": "`best` with the pool's frequencies from the first step on",

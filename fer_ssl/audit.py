@@ -26,12 +26,12 @@ def audit(cfg: DictConfig) -> dict[str, Any]:
     Raises DataError for leaks where `strict` allows none.
     """
     _check(cfg)
-    from fer_ssl.build import make
     from fer_ssl.data.auditing.audit import audit as run
     from fer_ssl.data.auditing.audit import load_sets
     from fer_ssl.data.auditing.pairs import Search
     from fer_ssl.data.auditing.prints import Printer
     from fer_ssl.data.decode import Decoder
+    from fer_ssl.parts import make
 
     source = make(cfg.data.source)
     pool = None if cfg.unlabeled.pool is None else make(cfg.unlabeled.pool)

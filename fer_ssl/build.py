@@ -1,12 +1,10 @@
-"""Configuration to objects; with the mains the only importer of Hydra."""
+"""Configuration to objects."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from lightning import Callback, Trainer
 from omegaconf import DictConfig, OmegaConf
 
@@ -19,25 +17,16 @@ from fer_ssl.data.decode import Decoder
 from fer_ssl.data.module import FaceData
 from fer_ssl.data.provenance import to_provenance
 from fer_ssl.data.splits import SplitPlan
-from fer_ssl.errors import DataError, FerError
+from fer_ssl.errors import DataError
 from fer_ssl.loggers import HistoryLogger
 from fer_ssl.masking import masked_tree
 from fer_ssl.method.losses import Term
 from fer_ssl.method.thresholds import Threshold
 from fer_ssl.module import SemiSupervised
 from fer_ssl.nn.model import FaceModel
+from fer_ssl.parts import make
 from fer_ssl.precision import precision
 from fer_ssl.types import LabelSpace
-
-
-def make(node: DictConfig, **arguments: Any) -> Any:
-    """Instantiate a part with plain containers; a FerError of its constructor comes out as itself."""
-    try:
-        return instantiate(node, _convert_="all", **arguments)
-    except InstantiationException as error:
-        if isinstance(error.__cause__, FerError):
-            raise error.__cause__ from None
-        raise
 
 
 def build_data(cfg: DictConfig) -> FaceData:

@@ -1,13 +1,15 @@
 """Configurations that cannot work, told before anything is loaded."""
 
 import inspect
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from fer_ssl.errors import ConfigError
+from fer_ssl.parts import parts
+from fer_ssl.values import require_kind, require_range, require_values
 
 COMPILE_MODES = (None, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 NEED_POOL = {
@@ -17,18 +19,19 @@ NEED_POOL = {
 POOL_ADJUSTED = "PoolAdjusted"  # the supervised loss that estimates the pool's class frequencies
 COUNTS = (
     "image_size", "epoch_steps", "batch.labeled", "batch.unlabeled", "data.batch_eval", "trainer.log_every_n_steps",
+    "trainer.accumulate_grad_batches", "trainer.num_nodes",
 )  # fmt: skip
 SHARES = ("data.val_fraction", "data.heldout_fraction")
-NUMBERS = ("seed", "optim.lr", "trainer.max_steps", *COUNTS, *SHARES)
 INSTEAD_OF = (("abc", "supervised"), ("abc", "pseudo_label"), ("daso", "pseudo_label"))
 
 
 def check(cfg: DictConfig) -> None:
     """Raise ConfigError, naming the override to type, for parts that cannot work together."""
-    _numbers_are_numbers(cfg)
     _numbers_make_sense(cfg)
+    _something_is_scored(cfg)
     _terms_are_parts(cfg)
     _keys_are_settings(cfg)
+    require_values(cfg)
     _pool_matches_terms(cfg)
     _head_exists(cfg)
     require_roots(cfg)
@@ -44,20 +47,22 @@ def check(cfg: DictConfig) -> None:
         raise ConfigError(f"trainer.max_steps={cfg.trainer.max_steps} trains nothing; set trainer.max_steps=1000")
 
 
-def _numbers_are_numbers(cfg: DictConfig) -> None:
-    for key in NUMBERS:
-        value = OmegaConf.select(cfg, key)
-        if isinstance(value, str):
-            raise ConfigError(f"{key}={value} is no number; set {key}=<number>")
-
-
 def _numbers_make_sense(cfg: DictConfig) -> None:
+    for key in ("optim.lr", *COUNTS, *SHARES):
+        require_kind(key, OmegaConf.select(cfg, key), float)
+    require_range("optim.lr", cfg.optim.lr)
     for key in COUNTS:
         if (value := OmegaConf.select(cfg, key)) is not None and value < 1:
             raise ConfigError(f"{key}={value} is nothing to train with; set {key} to 1 or more")
     for key in SHARES:
         if not 0 <= (value := OmegaConf.select(cfg, key, default=0.0)) < 1:
             raise ConfigError(f"{key}={value} is no share of the labeled faces; set {key} from 0 to below 1")
+
+
+def _something_is_scored(cfg: DictConfig) -> None:
+    require_kind("score", cfg.score, list)
+    if cfg.score is not None and not cfg.score:
+        raise ConfigError("score=[] leaves nothing to be scored; set score=null, or splits such as score=[val]")
 
 
 def _terms_are_parts(cfg: DictConfig) -> None:
@@ -72,7 +77,7 @@ def _terms_are_parts(cfg: DictConfig) -> None:
 
 
 def _keys_are_settings(cfg: DictConfig) -> None:
-    for place, part in _parts(cfg):
+    for place, part in parts(cfg):
         settings = _settings(place, part._target_)
         for key in map(str, part):
             if settings is not None and not key.startswith("_") and key not in settings:
@@ -93,16 +98,6 @@ def _settings(place: str, target: str) -> Collection[str] | None:
         return None
     takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
     return None if takes_any else parameters.keys()
-
-
-def _parts(node: DictConfig, place: str = "") -> Iterator[tuple[str, DictConfig]]:
-    """Yield the parts in a configuration, at any depth, with their keys."""
-    for key, value in node.items():
-        if isinstance(value, DictConfig):
-            inside = f"{place}.{key!s}" if place else str(key)
-            if "_target_" in value:
-                yield inside, value
-            yield from _parts(value, inside)
 
 
 def _pool_matches_terms(cfg: DictConfig) -> None:

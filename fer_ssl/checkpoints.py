@@ -99,11 +99,15 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 def require_space(checkpoint: Checkpoint, space: LabelSpace, path: Path) -> None:
     """Raise ConfigError unless the checkpoint's classes are those of `space`, in its order."""
-    if tuple(checkpoint["classes"]) != space.classes:
-        raise ConfigError(
-            f"checkpoint {path} knows the classes {', '.join(checkpoint['classes'])}, but the data has "
-            f"{', '.join(space.classes)}; set data=<the label space it was trained on>, or another ckpt_path"
-        )
+    known = tuple(checkpoint["classes"])
+    if known == space.classes:
+        return
+    remedy = "set data=<the label space it was trained on>, or another ckpt_path"
+    if sorted(known) == sorted(space.classes):
+        remedy = f"the order differs: set 'data.classes=[{','.join(known)}]' where the set takes it, or another data"
+    raise ConfigError(
+        f"checkpoint {path} knows the classes {', '.join(known)}, but the data has {', '.join(space.classes)}; {remedy}"
+    )
 
 
 def require_classifier(checkpoint: Checkpoint, path: Path) -> None:

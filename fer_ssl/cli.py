@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from fer_ssl.errors import ConfigError, FerError
 from fer_ssl.keys import require_own_terms, require_read
 from fer_ssl.masking import Masked, masked
+from fer_ssl.values import require_kinds
 
 LAUNCHERS = {  # what each needs: a plugin of Hydra, and the extra that brings it
     "hydra/launcher=ray_cluster": ("hydra_plugins.hydra_ray_launcher", "ray"),
@@ -43,6 +44,7 @@ def verb(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
                 handler.addFilter(Masked())
             try:
                 require_read(cfg, CONF, config_name)
+                require_kinds(cfg, CONF, config_name)
                 if "loss" in cfg:
                     loader = GlobalHydra.instance().config_loader()
                     require_own_terms(loader, config_name, HydraConfig.get().overrides.task)
@@ -56,6 +58,7 @@ def verb(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
         @functools.wraps(run)
         def checked() -> Any:
             told(lambda: require_launcher(sys.argv[1:]))
+            told(lambda: require_folder(sys.argv[1:]))
             with reader_may_leave():
                 return cast(Callable[[], Any], main)()
 
@@ -85,6 +88,16 @@ def require_launcher(arguments: Sequence[str]) -> None:
         plugin, extra = LAUNCHERS.get(argument, (None, None))
         if plugin is not None and find_spec(plugin) is None:
             raise ConfigError(f"{argument} needs a package that is not there; pip install 'fer-ssl[{extra}]'")
+
+
+def require_folder(arguments: Sequence[str]) -> None:
+    """Raise ConfigError for a run directory in whose place there is a file, before Hydra fails to make it."""
+    for argument in arguments:
+        key, _, path = argument.partition("=")
+        if key in ("hydra.run.dir", "hydra.sweep.dir") and path:
+            files = [place for place in (Path(path), *Path(path).parents) if place.is_file()]
+            if files:
+                raise ConfigError(f"{files[0]} is a file; set {key}=<dir> to a folder, or to none that exists yet")
 
 
 def first_rank_speaks() -> None:

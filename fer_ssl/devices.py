@@ -48,16 +48,23 @@ def _gpus(asked: int | str | ListConfig) -> int:
     there = torch.cuda.device_count()
     if asked in ("auto", -1, "-1"):
         return there
-    count = len(asked) if isinstance(asked, ListConfig) else int(asked)
+    count = len(asked) if isinstance(asked, ListConfig) else _number(asked)
     if count > there:
         raise ConfigError(f"trainer.devices={asked} is more than the {there} GPUs here; set trainer.devices={there}")
     return count
 
 
 def _cores(asked: int | str) -> int:
-    count, there = 1 if asked == "auto" else int(asked), len(os.sched_getaffinity(0))
+    count, there = 1 if asked == "auto" else _number(asked), len(os.sched_getaffinity(0))
     if count > there:
         log.warning("trainer.devices=%d processes share %d cores; trainer.devices=%d is faster", count, there, there)
+    return count
+
+
+def _number(asked: int | str) -> int:
+    count = int(asked) if str(asked).isdecimal() else 0
+    if count < 1:
+        raise ConfigError(f"trainer.devices={asked} is no number of processes; set trainer.devices=1 or more, or auto")
     return count
 
 

@@ -20,6 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> list[Path]:
     folders = [folder for folder in options.runs if _holds_runs(folder)]
     if options.baseline and (options.table or len(folders) < len(options.runs)):
         raise ConfigError("--baseline names the row that others of a sweep are compared with; leave it out here")
+    if options.table and options.table.is_dir():
+        raise ConfigError(f"{options.table} is a folder; set --table {options.table / 'results.md'}")
     if options.table:
         from fer_ssl.reports.table import write_table
 

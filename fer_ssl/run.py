@@ -13,7 +13,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig
 
-from fer_ssl.build import build_data, build_decoder, build_model, build_module, build_trainer, make, plain
+from fer_ssl.build import build_data, build_decoder, build_model, build_module, build_trainer, plain
 from fer_ssl.callbacks.checkpoint import LastCheckpoint
 from fer_ssl.callbacks.telemetry import Telemetry
 from fer_ssl.check import check, require_data_root
@@ -38,6 +38,7 @@ from fer_ssl.loggers import HistoryLogger, close_loggers
 from fer_ssl.method.choices import require_choice
 from fer_ssl.metrics import Scores
 from fer_ssl.module import SemiSupervised
+from fer_ssl.parts import make
 from fer_ssl.ranks import together
 from fer_ssl.reports import write_report
 from fer_ssl.reports.card import write_card

@@ -8,8 +8,8 @@ import torch
 from running import composed, trained
 from torch import nn
 
-from fer_ssl.build import make
 from fer_ssl.optim import build_optimizer, constant, cosine, decay_groups
+from fer_ssl.parts import make
 
 
 def rates(schedule: object, steps: int, **options: float) -> list[float]:

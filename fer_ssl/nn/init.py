@@ -50,6 +50,13 @@ def start_from(backbone: nn.Module, path: Path) -> None:
         log.info("backbone: the input channels of %s are summed or shared out, 1 for 3 or 3 for 1", _some(adapted))
     if missing:
         log.warning("backbone: %s do not start from %s, which has %s besides", _some(missing), path, _some(left))
+        if reshaped := [name for name in missing if name in found]:
+            first = reshaped[0]
+            have, want = ("x".join(map(str, each[first].shape)) for each in (found, wanted))
+            log.warning(
+                "backbone: %s are of another shape there, %s of %s where %s is wanted: the weights of another network?",
+                _some(reshaped), first, have, want,
+            )  # fmt: skip
     elif deeper := [name for name in left if name.split(".")[0] in {own.split(".")[0] for own in wanted}]:
         log.warning("backbone: %s of %s have no place in it, so they are of a deeper network", _some(deeper), path)
     elif left:

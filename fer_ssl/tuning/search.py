@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from fer_ssl.errors import ConfigError
@@ -18,6 +17,7 @@ from fer_ssl.jobs.command import arguments
 from fer_ssl.jobs.journal import JOURNAL, Entry, State
 from fer_ssl.jobs.lock import held
 from fer_ssl.jobs.pool import Job, Pool
+from fer_ssl.parts import make
 from fer_ssl.tuning.records import place, uncut, write_best, write_trials
 from fer_ssl.tuning.space import as_override, distributions, require_known
 
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 TRAIN = (sys.executable, "-m", "fer_ssl.train")
 MEASURE = "val/macro_f1"
 HOPELESS = 3  # failures before any success: a mistake that no further trial will mend
-OWN_KEYS = ("tune.", "space=", "ckpt_path=", "score=", "run_dir=")
+OWN_KEYS = ("tune.", "space=", "space.", "ckpt_path=", "score=", "run_dir=")
 
 
 def search(cfg: DictConfig, folder: Path) -> dict[str, Any]:
@@ -67,11 +67,11 @@ class Search:
             study_name="search",
             direction="maximize",
             load_if_exists=True,
-            pruner=instantiate(cfg.tune.pruner),
+            pruner=make(cfg.tune.pruner),
         )
         self._require_one_search()
         # another seed for each call, so that a search which goes on does not draw its first trials again
-        self.study.sampler = instantiate(cfg.tune.sampler, seed=cfg.seed + len(self.study.trials))
+        self.study.sampler = make(cfg.tune.sampler, seed=cfg.seed + len(self.study.trials))
         self.running: dict[str, TrialJob] = {}
 
     def _require_one_search(self) -> None:
