@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from fer_ssl.check import require_roots
 from fer_ssl.cli import verb
 from fer_ssl.errors import ConfigError, DataError
+from fer_ssl.values import require_values
 
 if TYPE_CHECKING:
     from fer_ssl.data.auditing.audit import Audit, Sets
@@ -51,6 +52,7 @@ def audit(cfg: DictConfig) -> dict[str, Any]:
 
 def _check(cfg: DictConfig) -> None:
     require_roots(cfg)
+    require_values(cfg)
     if cfg.against is not None and cfg.against.get("root", "") is None:
         raise ConfigError(f"against={cfg.against.name} needs the place of its files; set against.root=<dir>")
     if not 0 <= cfg.distance <= FARTHEST:

@@ -8,12 +8,14 @@ from omegaconf import DictConfig
 
 from fer_ssl.cli import verb
 from fer_ssl.errors import ConfigError
+from fer_ssl.values import require_values
 
 
 def pseudo_label(cfg: DictConfig) -> dict[str, Any]:
     """Write what the averaged model of a checkpoint says of every face of its pool, and return the summary."""
     if cfg.ckpt_path is None:
         raise ConfigError("there is no teacher; set ckpt_path=<run>/checkpoints/last.ckpt")
+    require_values(cfg)
     from fer_ssl.rounds import LABELS, label_pool, told_in_short  # torch loads only when there is something to label
 
     path = Path(cfg.run_dir) / LABELS

@@ -51,6 +51,7 @@ from fer_ssl.results import (
 )
 from fer_ssl.scoring import Scored, fit_class_means, score
 from fer_ssl.trust import require_trusted
+from fer_ssl.values import require_values
 
 log = logging.getLogger(__name__)
 
@@ -147,6 +148,7 @@ def score_checkpoint(cfg: DictConfig) -> dict[str, Any]:
         raise ConfigError("there is no checkpoint to score; set ckpt_path=<run>/checkpoints/last.ckpt")
     require_choice("split", cfg.split, ("test", "train", "val"))
     require_data_root(cfg)
+    require_values(cfg)
     path = Path(cfg.ckpt_path)
     checkpoint = read_checkpoint(path)
     trained = trusted_config(checkpoint, cfg.allow_targets, path)

@@ -1,6 +1,6 @@
 """Values of a configuration: each of the kind that its part declares, and in the range that its name stands for."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, cast, get_args, get_origin
@@ -12,16 +12,30 @@ from fer_ssl.errors import ConfigError
 from fer_ssl.parts import annotations, parts
 
 SECTIONS = ("data", "unlabeled")  # whose values outside parts have their defaults in a base.yaml
-SHARES = {
-    "below", "cut", "decay", "defer", "drop_rate", "ema_decay", "floor", "init", "own", "quantile", "share",
-    "smoothing", "tau",
-}  # fmt: skip
-POSITIVE = {"alpha", "beta", "bins", "every", "gamma", "memory", "n", "size", "temperature"}
-NOT_NEGATIVE = {
-    "adjust", "alignment", "cycles", "epoch", "gradient_clip_val", "lr", "margin", "momentum", "nearness", "peak",
-    "queue", "rate", "rho_min", "scale", "spread", "strength", "warmup_epochs", "warmup_steps", "weight",
-    "weight_decay",
-}  # fmt: skip
+RANGES: tuple[tuple[set[str], Callable[[float], bool], str], ...] = (  # keys, what they may be, and how it is told
+    (
+        {
+            "below", "cut", "decay", "defer", "drop_rate", "ema_decay", "floor", "init", "own", "quantile", "share",
+            "smoothing", "tau",
+        },
+        lambda value: 0 <= value <= 1,
+        "from 0 to 1",
+    ),
+    (
+        {"alpha", "beta", "bins", "every", "gamma", "memory", "n", "size", "temperature"},
+        lambda value: value > 0,
+        "above 0",
+    ),
+    (
+        {
+            "adjust", "alignment", "cycles", "epoch", "gradient_clip_val", "lr", "margin", "momentum", "nearness",
+            "peak", "queue", "rate", "rho_min", "scale", "spread", "strength", "warmup_epochs", "warmup_steps",
+            "weight", "weight_decay",
+        },
+        lambda value: value >= 0,
+        "to 0 or more",
+    ),
+)  # fmt: skip
 KINDS: dict[type, tuple[str, str]] = {  # what is told of a value of another kind, and how one of this kind is typed
     list: ("no list", "[{value}]"),
     dict: ("no mapping", "{{<key>:<value>}}"),
@@ -33,7 +47,7 @@ KINDS: dict[type, tuple[str, str]] = {  # what is told of a value of another kin
 
 
 def require_kinds(cfg: DictConfig, conf: Path, verb: str) -> None:
-    """Raise ConfigError for a value outside parts that is of another kind than its default in the files of a `verb`."""
+    """Raise ConfigError for a value of another kind than its default in the files of a `verb`, those of groups aside."""
     defaults = dict(_defaults(conf / f"{verb}.yaml"))
     for section in SECTIONS:
         defaults |= dict(_flat(_read(conf / section / "base.yaml"), f"{section}."))
@@ -53,10 +67,10 @@ def _defaults(file: Path) -> Iterator[tuple[str, Any]]:
 
 def _flat(section: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in section.items():
-        if not isinstance(value, dict):
-            yield place + key, value
-        elif "_target_" not in value:
+        if isinstance(value, dict):
             yield from _flat(value, f"{place}{key}.")
+        else:
+            yield place + key, value
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -90,12 +104,8 @@ def require_range(name: str, value: Any) -> None:
     if not isinstance(value, int | float):
         return
     key = name.rpartition(".")[2]
-    for names, sensible, remedy in (
-        (SHARES, 0 <= value <= 1, "from 0 to 1"),
-        (POSITIVE, value > 0, "above 0"),
-        (NOT_NEGATIVE, value >= 0, "to 0 or more"),
-    ):
-        if key in names and not sensible:
+    for keys, sensible, remedy in RANGES:
+        if key in keys and not sensible(value):
             raise ConfigError(f"{name}={value} makes no sense; set {name} {remedy}")
 
 

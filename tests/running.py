@@ -23,6 +23,7 @@ TINY = [
     "batch.labeled=8",
     "batch.unlabeled=8",
 ]
+FROM_SCRATCH = {"best_pretrained": ["backbone.init=null"]}  # what an experiment would start from is not there
 
 
 def composed(*overrides: str, config: str = "train") -> DictConfig:

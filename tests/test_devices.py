@@ -23,6 +23,8 @@ REPOSITORY = Path(__file__).parents[1]
             ["trainer.devices=2", "trainer.num_nodes=2", "batch.unlabeled=2"],
             r"divide over 4 ranks; set batch\.unlabeled=4",
         ),
+        (["trainer.devices=0"], r"trainer\.devices=0 is no number of processes; set trainer\.devices=1 or more"),
+        (["trainer.devices=two"], r"trainer\.devices=two is no number of processes"),
         (["trainer.strategy.process_group_backend=nccl"], r"nccl joins GPUs only; .*process_group_backend=gloo"),
     ],
 )

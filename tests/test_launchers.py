@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from running import TINY
 
 from fer_ssl import cli
-from fer_ssl.cli import CONF, require_launcher
+from fer_ssl.cli import CONF, require_folder, require_launcher
 from fer_ssl.errors import ConfigError
 
 REPOSITORY = Path(__file__).parents[1]
@@ -34,6 +34,14 @@ def test_a_launcher_that_is_not_installed_names_its_extra(
     require_launcher(["-m", "seed=0,1", "hydra/launcher=jobs"])
     with pytest.raises(ConfigError, match=rf"hydra/launcher={launcher} needs .*pip install 'fer-ssl\[{extra}\]'"):
         require_launcher(["-m", f"hydra/launcher={launcher}"])
+
+
+def test_a_file_in_the_place_of_a_run_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    require_folder([f"hydra.run.dir={tmp_path}/new/run", "hydra.run.dir=outputs/${name}", "seed=0"])
+    for place in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(ConfigError, match=r"file is a file; set hydra\.run\.dir=<dir>"):
+            require_folder([f"hydra.run.dir={place}"])
 
 
 def require_two_runs(done: subprocess.CompletedProcess[str], folder: Path) -> None:

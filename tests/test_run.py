@@ -10,7 +10,7 @@ import pytest
 import torch
 from comparing import assert_same_weights, weights
 from PIL import Image
-from running import TINY, composed, trained
+from running import FROM_SCRATCH, TINY, composed, trained
 from test_conf import EXPERIMENTS
 
 from fer_ssl.build import build_data, build_model, build_module, known
@@ -31,7 +31,7 @@ FILES = {
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_trains_and_leaves_its_files(name: str, tmp_path: Path) -> None:
-    metrics = trained(tmp_path, f"+experiment={name}")
+    metrics = trained(tmp_path, f"+experiment={name}", *FROM_SCRATCH.get(name, []))
     assert {path.name for path in tmp_path.iterdir()} >= FILES
     assert metrics == json.loads((tmp_path / "metrics.json").read_text())
     assert {"commit", "torch", "device", "cpu", "threads"} <= metrics["environment"].keys()
@@ -67,6 +67,17 @@ def test_the_best_checkpoint_is_kept_beside_the_last(tmp_path: Path) -> None:
     scores = [float(row["val/macro_f1"]) for row in history if row["val/macro_f1"]]
     best = torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)
     assert best["callbacks"]["LastCheckpoint"]["best_score"] == pytest.approx(max(scores))
+
+
+def test_a_best_checkpoint_without_validation_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"this run has none; set data\.val_fraction=0\.1, or callback\.checkpoint"):
+        trained(tmp_path, "trainer.limit_val_batches=0", "callback.checkpoint.best=true")
+
+
+def test_features_that_are_not_there_are_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"no weights outputs/features/checkpoints/last\.ckpt; set backbone\.init="):
+        trained(tmp_path / "run", "+experiment=best_pretrained")
 
 
 def test_a_run_starts_from_pretrained_features(tmp_path: Path) -> None:
@@ -274,6 +285,9 @@ def test_checkpoints_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     (tmp_path / "broken.ckpt").write_bytes(path.read_bytes()[:5000])
     with pytest.raises(ConfigError, match="cannot be read"):
         trained(tmp_path / "other", f"ckpt_path={tmp_path}/broken.ckpt")
+    torch.save(checkpoint | {"classes": checkpoint["classes"][::-1]}, tmp_path / "reversed.ckpt")
+    with pytest.raises(ConfigError, match=r"the order differs: set 'data\.classes=\[.*neutral\]' where the set"):
+        trained(tmp_path / "other", f"ckpt_path={tmp_path}/reversed.ckpt")
     torch.save({"weights": torch.zeros(1)}, tmp_path / "stranger.ckpt")
     with pytest.raises(ConfigError, match="not a checkpoint of fer_ssl"):
         trained(tmp_path / "other", f"ckpt_path={tmp_path}/stranger.ckpt")

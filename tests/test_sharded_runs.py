@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from gloo import run_ranks
-from running import trained
+from running import FROM_SCRATCH, trained
 from test_ranks import COMMON, DTM, LOOSE, history, weights
 
 from fer_ssl.cli import CONF
@@ -54,7 +54,14 @@ def every_experiment() -> dict[str, Any]:
     rows = ("batch.labeled=16", "batch.unlabeled=16")
     for path in sorted((CONF / "experiment").glob("*.yaml")):
         if path.stem != "self_training":  # rounds of runs
-            trained(Path(path.stem), f"+experiment={path.stem}", *SHARDED, *rows, "trainer.max_steps=1")
+            trained(
+                Path(path.stem),
+                f"+experiment={path.stem}",
+                *FROM_SCRATCH.get(path.stem, []),
+                *SHARDED,
+                *rows,
+                "trainer.max_steps=1",
+            )
     return {}
 
 

@@ -28,6 +28,8 @@ def parts(name: str) -> dict[str, object]:
         "threshold": cfg.threshold._target_.rsplit(".", 1)[1],
         "tau": cfg.threshold.get("tau"),
         "loss": list(cfg.loss),
+        "labels": cfg.loss.supervised._target_.rsplit(".", 1)[1],
+        "uncertain_only": cfg.loss.get("infonce", {}).get("uncertain_only"),
         "sampler": cfg.sampler._target_.rsplit(".", 1)[1],
         "pool": cfg.unlabeled.name,
         "teacher": cfg.teacher.source,
@@ -37,11 +39,13 @@ def parts(name: str) -> dict[str, object]:
 CHANGED = {
     "full": {},
     "fixed_threshold": {"threshold": "FixedThreshold", "tau": 0.95},
-    "no_threshold": {"threshold": "FixedThreshold", "tau": 0.0, "loss": ["supervised", "pseudo_label"]},
-    "no_infonce": {"loss": ["supervised", "pseudo_label"]},
-    "natural_batches": {"sampler": "natural"},
+    "no_threshold": {"threshold": "FixedThreshold", "tau": 0.0},
+    "no_infonce": {"loss": ["supervised", "pseudo_label"], "uncertain_only": None},
+    "uncertain_only": {"uncertain_only": True},
+    "no_prior": {"labels": "Supervised"},
+    "natural_batches": {"sampler": "natural", "labels": "Supervised"},
     "student_teaches": {"teacher": "student"},
-    "no_pool": {"pool": "none", "loss": ["supervised"]},
+    "no_pool": {"pool": "none", "loss": ["supervised"], "labels": "Supervised", "uncertain_only": None},
 }
 
 

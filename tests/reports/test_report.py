@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fer_ssl.errors import ConfigError
 from fer_ssl.report import main
 
 Make = Callable[..., Path]
@@ -44,9 +45,15 @@ def test_no_run_is_one_sentence_and_exit_code_2(tmp_path: Path) -> None:
     assert "is no finished run" in result.stderr
 
 
+def test_a_table_in_the_place_of_a_folder_is_refused(make_scored: Make, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"is a folder; set --table .*results\.md"):
+        main([str(make_scored("a")), "--table", str(tmp_path)])
+
+
 def test_help_is_quick() -> None:
     code = """
 import sys
+from fer_ssl.errors import ConfigError
 from fer_ssl.report import main
 try:
     main(["--help"])

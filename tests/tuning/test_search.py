@@ -143,6 +143,8 @@ def test_a_choice_of_lists_becomes_an_experiment(place: Path) -> None:
 @pytest.mark.parametrize(
     ("choices", "options", "told"),
     [
+        ("[fixed]", ["tune.trials=2.5"], "error: tune.trials=2.5 is no whole number; set tune.trials="),
+        ("[fixed]", ["tune.sampler.n_startup_trials=x"], "error: tune.sampler.n_startup_trials=x is no whole number"),
         ("[dtm, nope]", [], "error: space.threshold cannot be set to nope"),
         ("[fixed]", [], "error: 3 trials failed before any succeeded, the last with: ValueError: no such face"),
     ],
