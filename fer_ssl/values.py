@@ -47,7 +47,7 @@ KINDS: dict[type, tuple[str, str]] = {  # what is told of a value of another kin
 
 
 def require_kinds(cfg: DictConfig, conf: Path, verb: str) -> None:
-    """Raise ConfigError for a value of another kind than its default in the files of a `verb`, those of groups aside."""
+    """Raise ConfigError for a value of another kind than its default in the files of a `verb`."""
     defaults = dict(_defaults(conf / f"{verb}.yaml"))
     for section in SECTIONS:
         defaults |= dict(_flat(_read(conf / section / "base.yaml"), f"{section}."))

@@ -1,0 +1,110 @@
+"""Values are of the kind that a part declares, and in the range that their name stands for."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from omegaconf import OmegaConf
+from running import composed
+
+from fer_ssl.cli import CONF
+from fer_ssl.errors import ConfigError
+from fer_ssl.method.ramp import Ramp
+from fer_ssl.values import RANGES, require_kind, require_kinds, require_range, require_values
+
+PART = {"_target_": "fer_ssl.method.ramp.Ramp"}
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (1, int), (1, float), (0.5, float), (True, bool), ("a", str), ("a", Path), (["a"], Sequence[str]),
+        (["a"], tuple[str, ...]), ({"a": 1}, Mapping[str, int]), (None, int), ("a", Literal["a", "b"]), (3, int | None),
+        ("epoch", int | Literal["epoch"]), (0.1, float | Ramp), (PART, float | Ramp), (PART, Callable[..., Ramp]),
+        ("whatever", Any), (["a"], object), ("a", str | Sequence[str]), (False, bool | str | Path),
+    ],
+)  # fmt: skip
+def test_what_an_annotation_allows_passes(value: Any, kind: Any) -> None:
+    require_kind("part.key", OmegaConf.create({"key": value}).key, kind)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "told"),
+    [
+        (0.5, int, r"part\.key=0\.5 is no whole number; set part\.key=<whole number>"),
+        (True, int, "part.key=True is no whole number"),
+        ("a", float, "part.key=a is no number"),
+        (True, float, "part.key=True is no number"),
+        ("yes", bool, "part.key=yes is neither true nor false"),
+        (2013, str, r'part\.key=2013 is no text; set part\.key=\\"2013\\"'),
+        (2013, str | Path, "is no text"),
+        ("strong", Sequence[str], r"part\.key=strong is no list; set part\.key=\[strong\]"),
+        ("a", Mapping[str, int], "is no mapping"),
+        (["a"], Mapping[str, int], "is no mapping"),
+        ("fast", float | Ramp, "part.key=fast is no number"),
+        (PART, float, "is no number"),
+        ("fast", Ramp, "part.key=fast is no part; choose another part"),
+        ([1], int | Literal["epoch"], "is no whole number"),
+    ],
+)
+def test_what_it_rules_out_is_told_with_what_to_type(value: Any, kind: Any, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        require_kind("part.key", OmegaConf.create({"key": value}).key, kind)
+
+
+@pytest.mark.parametrize(
+    ("name", "sensible", "senseless"),
+    [("teacher.decay", (0, 0.99, 1), (-0.1, 1.1)), ("x.temperature", (0.01, 5), (0, -1)), ("x.weight", (0, 9), (-1,))],
+)
+def test_a_number_is_in_the_range_of_its_name(name: str, sensible: Sequence[float], senseless: Sequence[float]) -> None:
+    for value in sensible:
+        require_range(name, value)
+    for value in senseless:
+        with pytest.raises(ConfigError, match=f"{name}={value} makes no sense; set {name} "):
+            require_range(name, value)
+    require_range("backbone.init", "weights.pth")
+    require_range("x.anything", -5)
+
+
+def test_every_range_is_of_a_key_that_some_part_has() -> None:
+    text = "".join(path.read_text() for path in CONF.rglob("*.yaml"))
+    assert [key for keys, _, _ in RANGES for key in keys if f"{key}:" not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["loss.infonce.views=strong"], r"loss\.infonce\.views=strong is no list"),
+        (["loss.infonce.temperature=0"], r"temperature=0 makes no sense; set loss\.infonce\.temperature above 0"),
+        (["+experiment=best", "loss.supervised.strength.peak=-1"], r"strength\.peak=-1 makes no sense"),
+        (["trainer.max_steps=2.5"], r"trainer\.max_steps=2\.5 is no whole number"),
+        (["trainer.gradient_clip_val=-1"], r"gradient_clip_val=-1 makes no sense"),
+        (["optim=sgd", "optim.optimizer.momentum=-1"], r"optim\.optimizer\.momentum=-1 makes no sense"),
+        (["backbone.widths=3"], r"backbone\.widths=3 is no list"),
+        (["view.strong=1"], r"view\.strong=1 is no part; choose another view"),
+        (["data=folder", "data.root=2013"], r"data\.source\.root=2013 is no text"),
+    ],
+)
+def test_values_of_parts_are_checked_at_any_depth(overrides: list[str], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        require_values(composed(*overrides, "run_dir=."))
+
+
+@pytest.mark.parametrize(
+    ("verb", "override", "told"),
+    [
+        ("train", "epoch_steps=2.5", "epoch_steps=2.5 is no whole number"),
+        ("train", "data.workers=two", "data.workers=two is no whole number"),
+        ("train", "data.use_all_labels=2", "data.use_all_labels=2 is neither true nor false"),
+        ("self_train", "rounds=2.5", "rounds=2.5 is no whole number"),
+        ("self_train", "batch.labeled=true", "batch.labeled=True is no whole number"),
+        ("tune", "tune.workers=x", "tune.workers=x is no whole number"),
+        ("audit", "distance=x", "distance=x is no whole number"),
+        ("evaluate", "allow_targets=mine", r"allow_targets=mine is no list; set allow_targets=\[mine\]"),
+    ],
+)
+def test_a_value_is_of_the_kind_of_its_default(verb: str, override: str, told: str) -> None:
+    require_kinds(composed("run_dir=.", config=verb), CONF, verb)
+    with pytest.raises(ConfigError, match=told):
+        require_kinds(composed(override, "run_dir=.", config=verb), CONF, verb)
