@@ -17,6 +17,11 @@ def main(arguments: Sequence[str] | None = None) -> list[Path]:
     options = parser.parse_args(arguments)
     if absent := [folder for folder in options.runs if not folder.is_dir()]:
         raise ConfigError(f"there is no folder {absent[0]}; name a run's, or one with runs below it")
+    if searches := [folder for folder in options.runs if (folder / "study.db").is_file()]:
+        raise ConfigError(
+            f"{searches[0]} is a search, whose trials differ in settings; see its trials.csv, or name a trial, such as "
+            f"{searches[0] / 'trials' / '0'}"
+        )
     folders = [folder for folder in options.runs if _holds_runs(folder)]
     if options.baseline and (options.table or len(folders) < len(options.runs)):
         raise ConfigError("--baseline names the row that others of a sweep are compared with; leave it out here")

@@ -234,6 +234,13 @@ def test_weights_of_a_deeper_network_are_told(tmp_path: Path, caplog: pytest.Log
     assert "are of a deeper network" in caplog.text
 
 
+def test_weights_of_another_shape_are_told_with_both(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    torch.save(SmallConvNet((4, 4, 4, 8, 4, 8)).state_dict(), tmp_path / "weights.pt")
+    start_from(fresh(), tmp_path / "weights.pt")
+    assert "another shape there" in caplog.text
+    assert "8x4x3x3 where 4x4x3x3 is wanted" in caplog.text
+
+
 def test_heads_of_others_are_left_aside_without_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     torch.save(trained() | {"fc.weight": torch.zeros(7, 8)}, tmp_path / "weights.pt")
     with caplog.at_level(logging.INFO):

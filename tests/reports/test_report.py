@@ -50,6 +50,12 @@ def test_a_table_in_the_place_of_a_folder_is_refused(make_scored: Make, tmp_path
         main([str(make_scored("a")), "--table", str(tmp_path)])
 
 
+def test_a_search_is_no_sweep(tmp_path: Path) -> None:
+    (tmp_path / "study.db").write_text("")
+    with pytest.raises(ConfigError, match=r"is a search, .* see its trials\.csv, or name a trial"):
+        main([str(tmp_path)])
+
+
 def test_help_is_quick() -> None:
     code = """
 import sys
