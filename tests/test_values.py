@@ -108,3 +108,10 @@ def test_a_value_is_of_the_kind_of_its_default(verb: str, override: str, told: s
     require_kinds(composed("run_dir=.", config=verb), CONF, verb)
     with pytest.raises(ConfigError, match=told):
         require_kinds(composed(override, "run_dir=.", config=verb), CONF, verb)
+
+
+@pytest.mark.parametrize("choice", sorted(path.stem for path in (CONF / "loss").glob("*.yaml")))
+def test_the_weight_of_every_term_may_rise(choice: str) -> None:
+    ramp = "{_target_: fer_ssl.method.ramp.Ramp, peak: 1.0, start: 0.0, end: 0.4, steps: 10}"
+    terms = list(composed(f"loss=[{choice}]").loss)
+    require_values(composed(f"loss=[{choice}]", *(f"++loss.{term}.weight={ramp}" for term in terms), "run_dir=."))

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from fer_ssl.method.functional import consistency_loss
-from fer_ssl.method.losses.base import Term, require
+from fer_ssl.method.losses.base import Term, Weight, require
 from fer_ssl.types import Step
 
 REMEDY = "set unlabeled=<pool> or loss=[supervised]"
@@ -25,7 +25,7 @@ class Balanced(Term):
     student_views = frozenset({"labeled", "strong"})
     rarity: Tensor
 
-    def __init__(self, class_counts: Sequence[int], max_steps: int, weight: float = 1.0) -> None:
+    def __init__(self, class_counts: Sequence[int], max_steps: int, weight: Weight = 1.0) -> None:
         super().__init__(weight)
         counts = torch.tensor(class_counts, dtype=torch.float32).clamp(min=1)
         self.max_steps = max_steps
@@ -55,7 +55,7 @@ class Plain(Term):
     uses_embeddings = True
     uses_pseudo_labels = False
 
-    def __init__(self, classes: int, width: int, weight: float = 1.0, tau: float = 0.95, scale: float = 16.0) -> None:
+    def __init__(self, classes: int, width: int, weight: Weight = 1.0, tau: float = 0.95, scale: float = 16.0) -> None:
         super().__init__(weight)
         self.classifier = nn.Linear(width, classes)
         self.tau, self.scale = tau, scale

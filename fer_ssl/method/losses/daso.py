@@ -6,7 +6,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from fer_ssl import dist
 from fer_ssl.method.functional import consistency_loss, one_hot
-from fer_ssl.method.losses.base import Term, require
+from fer_ssl.method.losses.base import Term, Weight, require
 from fer_ssl.types import Step
 
 
@@ -32,7 +32,7 @@ class DASO(Term):
         classes: int,
         width: int,
         max_steps: int,
-        weight: float = 1.0,
+        weight: Weight = 1.0,
         tau: float = 0.95,
         temperature: float = 0.05,
         spread: float = 1.5,

@@ -6,7 +6,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from fer_ssl import dist
 from fer_ssl.method.functional import one_hot
-from fer_ssl.method.losses.base import Term, require
+from fer_ssl.method.losses.base import Term, Weight, require
 from fer_ssl.types import Step
 
 
@@ -23,7 +23,7 @@ class Feedback(Term):
 
     student_views = frozenset({"labeled", "strong"})
 
-    def __init__(self, classes: int, width: int, weight: float = 1.0, rate: float = 1.0) -> None:
+    def __init__(self, classes: int, width: int, weight: Weight = 1.0, rate: float = 1.0) -> None:
         super().__init__(weight)
         self.adapting = nn.Linear(width, classes)
         self.rate = rate

@@ -8,6 +8,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from fer_ssl.errors import ConfigError
 from fer_ssl.method.functional import effective_weights, frequencies
+from fer_ssl.method.losses.base import Weight
 from fer_ssl.method.losses.supervised import Supervised
 from fer_ssl.types import Step
 
@@ -31,7 +32,7 @@ class LongTailed(Supervised):
         self,
         class_counts: Sequence[int],
         max_steps: int,
-        weight: float = 1.0,
+        weight: Weight = 1.0,
         smoothing: float = 0.0,
         soft: bool = False,
         adjust: float = 0.0,

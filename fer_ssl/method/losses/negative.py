@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from fer_ssl.method.functional import log_complement
-from fer_ssl.method.losses.base import Term, require
+from fer_ssl.method.losses.base import Term, Weight, require
 from fer_ssl.types import Step
 
 REMEDY = "set unlabeled=<pool> or remove negative from loss"
@@ -20,7 +20,7 @@ class Negative(Term):
 
     student_views = frozenset({"strong"})
 
-    def __init__(self, weight: float = 1.0, below: float = 0.05, uncertain_only: bool = True) -> None:
+    def __init__(self, weight: Weight = 1.0, below: float = 0.05, uncertain_only: bool = True) -> None:
         super().__init__(weight)
         self.below = below
         self.uncertain_only = uncertain_only

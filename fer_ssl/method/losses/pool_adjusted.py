@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from fer_ssl import dist
-from fer_ssl.method.losses.base import require
+from fer_ssl.method.losses.base import Weight, require
 from fer_ssl.method.losses.supervised import Supervised
 from fer_ssl.method.ramp import Ramp, at, checked
 from fer_ssl.types import Step
@@ -28,7 +28,7 @@ class PoolAdjusted(Supervised):
     def __init__(
         self,
         classes: int,
-        weight: float = 1.0,
+        weight: Weight = 1.0,
         smoothing: float = 0.0,
         soft: bool = False,
         strength: float | Ramp = 1.0,
