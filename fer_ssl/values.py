@@ -9,7 +9,7 @@ import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from fer_ssl.errors import ConfigError
-from fer_ssl.parts import annotations, parts
+from fer_ssl.parts import FOREIGN, annotations, parts
 
 SECTIONS = ("data", "unlabeled")  # whose values outside parts have their defaults in a base.yaml
 RANGES: tuple[tuple[set[str], Callable[[float], bool], str], ...] = (  # keys, what they may be, and how it is told
@@ -84,7 +84,8 @@ def require_values(cfg: DictConfig) -> None:
         for key, value in part.items():
             name = f"{place}.{key!s}"
             require_kind(name, value, declared.get(str(key), Any))
-            require_range(name, value)
+            if part._target_.startswith(("fer_ssl.", *FOREIGN)):  # a name may stand for anything in others' parts
+                require_range(name, value)
 
 
 def require_kind(name: str, value: Any, kind: Any) -> None:
