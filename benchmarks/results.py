@@ -4,7 +4,7 @@ python benchmarks/results.py synthetic                      # every experiment o
 python benchmarks/results.py p1 --data ../shared/data       # FER2013, conf/protocol/p1.yaml; p2 is its longer form
 python benchmarks/results.py p1 --only soft_teacher_pretrained --init outputs/pretrain/checkpoints/last.ckpt
 python benchmarks/results.py ferplus --data ../shared/data  # the same with FER+ majority labels, drawn by the seed
-python benchmarks/results.py ablation                       # dtm_infonce with one part changed, on procedural faces
+python benchmarks/results.py ablation --data ../shared/data # dtm_infonce with one part changed, under p1
 python benchmarks/results.py recipe --data ../shared/data --init <file>  # trials for `best`
 python benchmarks/results.py table                          # only write docs/results.md from the runs at hand
 """
@@ -14,14 +14,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import yaml
-from ablation import ablations, write_ablations
+from ablation import ABLATED, BUDGET, write_ablations
 from beside import write_beside
 from fold import make_fold
 from heads import write_heads
@@ -92,9 +92,20 @@ def split_file(data: Path, budget: int, seed: int) -> str:
     return f"data.split_file={data / 'fer2013' / 'splits' / f'{budget}_per_class_seed{seed}.json'}"
 
 
-def on_faces(args: argparse.Namespace, protocol: str, labels: Callable[[int, int], list[str]]) -> Iterator[Job]:
+def ablation(args: argparse.Namespace) -> Iterator[Job]:
+    """Yield name and overrides of the runs of dtm_infonce with one part changed, on FER2013."""
+    args.budgets = [BUDGET]
+    yield from on_faces(args, "p1", lambda budget, seed: [split_file(args.data, budget, seed)], ABLATED)
+
+
+def on_faces(
+    args: argparse.Namespace,
+    protocol: str,
+    labels: Callable[[int, int], list[str]],
+    methods: Mapping[str, list[str]] | None = None,
+) -> Iterator[Job]:
     """Yield every method's runs; `labels` gives the overrides of a budget and a seed, which is the split's too."""
-    methods = FACES | LFW | (PRETRAINED if args.init else {})
+    methods = methods or FACES | LFW | (PRETRAINED if args.init else {})
     for seed, method, budget in product(args.seeds, args.only or methods, args.budgets):
         experiment, *parts = methods[method]
         lfw = [f"unlabeled.root={args.data / 'lfw112'}"] if method in LFW else []
@@ -114,7 +125,7 @@ def recipe(args: argparse.Namespace) -> Iterator[Job]:
 
 
 TESTED = {"synthetic": synthetic, "p1": fer2013, "p2": fer2013, "ferplus": ferplus}
-SUITES = TESTED | {"recipe": recipe, "ablation": lambda args: ablations(args.seeds, args.only)}
+SUITES = TESTED | {"recipe": recipe, "ablation": ablation}
 
 
 def run(name: str, overrides: list[str], folder: str, threads: int) -> None:
@@ -164,7 +175,7 @@ def write_table() -> None:
     write_heads(RECORDS, EXPERIMENTS, {name: parts for name, (_, *parts) in FACES.items()})
     write_recipe(RECORDS / "recipe", RECIPE)
     write_beside(RECORDS, PEERS)
-    write_ablations(RECORDS / "ablation", ABLATIONS)
+    write_ablations(RECORDS, ABLATIONS)
     write_summary(RECORDS, README)
 
 
