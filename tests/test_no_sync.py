@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from running import TINY, composed
+from running import FROM_SCRATCH, TINY, composed
 from test_conf import EXPERIMENTS
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -59,7 +59,7 @@ def _every_row(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "override",
     [
-        *(f"+experiment={name}" for name in EXPERIMENTS),
+        *(" ".join([f"+experiment={name}", *FROM_SCRATCH.get(name, [])]) for name in EXPERIMENTS),
         *(f"threshold={name} loss.infonce.uncertain_only=false" for name in THRESHOLDS),
         *(f"alignment={name}" for name in ALIGNMENTS),
         *OTHERS,

@@ -19,7 +19,7 @@ COMMON = (
     "trainer.max_steps=4", "optim=sgd", "trainer.precision=32-true", "data.source.test=43", "batch.unlabeled=16",
     "schedule=constant", "callback.checkpoint.every_n_steps=2",
 )  # fmt: skip
-DTM = ("+experiment=dtm_infonce", "threshold.floor=0.1", "threshold.init=0.15")
+DTM = ("+experiment=dtm_infonce_uncertain", "threshold.floor=0.1", "threshold.init=0.15")
 CASES = {
     "dtm": DTM,
     "accumulated": (*DTM, "trainer.accumulate_grad_batches=2", "trainer.max_steps=2"),  # as many batches

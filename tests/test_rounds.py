@@ -214,7 +214,7 @@ def test_rounds_that_cannot_be_are_told(override: str, message: str, tmp_path: P
 
 
 def test_a_selection_that_keeps_nobody_is_told(tmp_path: Path) -> None:
-    strict = ["threshold@selection.threshold=fixed", "selection.threshold.tau=1.01"]
+    strict = ["threshold@selection.threshold=fixed", "selection.threshold.tau=1"]
     cfg = composed(*TINY, f"run_dir={tmp_path}", "+experiment=self_training", *strict, config="self_train")
     with pytest.raises(DataError, match=r"keeps no face; make it anew with a lower selection\.threshold\.floor"):
         self_train(cfg)
