@@ -11,23 +11,18 @@ from fer_ssl.reports.run import Run
 
 PARTS = Path(__file__).parent.parent / "conf" / "ablation"
 WHOLE, BUDGET = "full", 100  # labels per class
-ELSEWHERE = {"no_pool": "supervised"}  # a run of the protocol's own table, which is not made twice
-ABLATED = {
-    path.stem: ["+experiment=dtm_infonce", f"+ablation={path.stem}"]
-    for path in sorted(PARTS.glob("*.yaml"))
-    if path.stem not in ELSEWHERE
-}
+ABLATED = {path.stem: ["+experiment=dtm_infonce", f"+ablation={path.stem}"] for path in sorted(PARTS.glob("*.yaml"))}
 HEAD = "| ablation | what is changed | seeds | macro-F1 | over `full`, each seed | kept | right | minutes |"
 
 
 def write_ablations(records: Path, page: Path) -> None:
-    """Put the table of the runs in `records`, by suite, between the marks of `page`."""
+    """Put the table of the runs in `records` between the marks of `page`."""
     write_between_marks(page, table(records))
 
 
 def table(records: Path) -> Iterator[str]:
     """Yield the lines of a table of scores in percent, best first, with every seed's difference to the whole."""
-    found = {part: runs_of(records, part.stem) for part in PARTS.glob("*")}
+    found = {part: [Run(each) for each in sorted(records.glob(f"{part.stem}_*_seed?"))] for part in PARTS.glob("*")}
     ran = {part: runs for part, runs in found.items() if runs}
     whole = {draw_of(run): score(run) for run in found[PARTS / f"{WHOLE}.yaml"]}
     yield HEAD
@@ -35,12 +30,6 @@ def table(records: Path) -> Iterator[str]:
     for part, runs in sorted(ran.items(), key=lambda item: -mean(map(score, item[1]))):
         what = part.read_text(encoding="utf-8").splitlines()[1].removeprefix("# ")
         yield f"| `{part.stem}` | {what} | {' | '.join(cells(runs, {} if part.stem == WHOLE else whole))} |"
-
-
-def runs_of(records: Path, name: str) -> list[Run]:
-    """Return the runs of an ablation by their seeds."""
-    folder = records / "p1" / ELSEWHERE[name] if name in ELSEWHERE else records / "ablation" / name
-    return [Run(each) for each in sorted(folder.parent.glob(f"{folder.name}_{BUDGET}_seed?"))]
 
 
 def cells(runs: list[Run], whole: Mapping[str, float]) -> list[str]:

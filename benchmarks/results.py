@@ -175,7 +175,7 @@ def write_table() -> None:
     write_heads(RECORDS, EXPERIMENTS, {name: parts for name, (_, *parts) in FACES.items()})
     write_recipe(RECORDS / "recipe", RECIPE)
     write_beside(RECORDS, PEERS)
-    write_ablations(RECORDS, ABLATIONS)
+    write_ablations(RECORDS / "ablation", ABLATIONS)
     write_summary(RECORDS, README)
 
 

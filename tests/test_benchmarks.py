@@ -144,7 +144,7 @@ def test_the_heads_of_the_experiments_tell_what_the_records_hold(tmp_path: Path)
     ("name", "write", "suite", "line"),
     [
         ("recipe.md", write_recipe, "recipe", "| scratch | labels alone | 10 | 32.16 |"),
-        ("ablations.md", write_ablations, "", "| `no_pool` | No unlabeled faces: the supervised baseline |"),
+        ("ablations.md", write_ablations, "ablation", "| `no_pool` | No unlabeled faces: the supervised baseline |"),
         ("peers.md", write_beside, "", "| FixMatch, 100 | 28.70 | 35.02 |"),
     ],
 )
