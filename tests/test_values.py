@@ -1,10 +1,11 @@
 """Values are of the kind that a part declares, and in the range that their name stands for."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+import yaml
 from omegaconf import OmegaConf
 from running import composed
 
@@ -12,6 +13,15 @@ from fer_ssl.cli import CONF
 from fer_ssl.errors import ConfigError
 from fer_ssl.method.ramp import Ramp
 from fer_ssl.values import RANGES, require_kind, require_kinds, require_range, require_values
+
+
+def keys_of(node: Any) -> Iterator[str]:
+    """Yield every key of a YAML file, at any depth."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield str(key)
+            yield from keys_of(value)
+
 
 PART = {"_target_": "fer_ssl.method.ramp.Ramp"}
 
@@ -68,8 +78,12 @@ def test_a_number_is_in_the_range_of_its_name(name: str, sensible: Sequence[floa
 
 
 def test_every_range_is_of_a_key_that_some_part_has() -> None:
-    text = "".join(path.read_text() for path in CONF.rglob("*.yaml"))
-    assert [key for keys, _, _ in RANGES for key in keys if f"{key}:" not in text] == []
+    written = {
+        key for path in CONF.rglob("*.yaml") for key in keys_of(yaml.safe_load(path.read_text(encoding="utf-8")))
+    }
+    ranged = [key for keys, _, _ in RANGES for key in keys]
+    assert set(ranged) <= written
+    assert len(ranged) == len(set(ranged))
 
 
 @pytest.mark.parametrize(

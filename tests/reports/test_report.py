@@ -59,7 +59,6 @@ def test_a_search_is_no_sweep(tmp_path: Path) -> None:
 def test_help_is_quick() -> None:
     code = """
 import sys
-from fer_ssl.errors import ConfigError
 from fer_ssl.report import main
 try:
     main(["--help"])
