@@ -1,4 +1,4 @@
-"""What was tried for `best`, scored on faces that no run learns from nor is tested on: a table of docs/recipe.md."""
+"""What was tried for `best`, scored on faces whose labels no run learns or is tested on: a table of docs/recipe.md."""
 
 from collections.abc import Iterator
 from pathlib import Path

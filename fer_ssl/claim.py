@@ -18,6 +18,9 @@ from fer_ssl.masking import masked_tree
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LOCKED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)
 
+# of an earlier run in the folder; the metrics first: other ranks ask whether the run is finished
+OF_THE_END = ("metrics.json", "pseudo_labels.parquet", "rejected.csv")
+
 
 @contextmanager
 def claimed(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
@@ -38,7 +41,8 @@ def claimed(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
         if not held(lock.fileno()):
             raise ConfigError(f"another run is writing to {run_dir}; wait for its end, or set hydra.run.dir=<dir>")
         try:
-            (run_dir / "metrics.json").unlink(missing_ok=True)  # first: other ranks ask whether the run is finished
+            for name in OF_THE_END:
+                (run_dir / name).unlink(missing_ok=True)
             with whole(run_dir / "config.yaml") as partial:
                 partial.write_text(written(cfg))
         except OSError as error:

@@ -55,7 +55,8 @@ def _gpus(asked: int | str | ListConfig) -> int:
 
 
 def _cores(asked: int | str) -> int:
-    count, there = 1 if asked == "auto" else _number(asked), len(os.sched_getaffinity(0))
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = 1 if asked == "auto" else _number(asked)
     if count > there:
         log.warning("trainer.devices=%d processes share %d cores; trainer.devices=%d is faster", count, there, there)
     return count

@@ -203,10 +203,10 @@ def _finish(
     trainer: Trainer, module: SemiSupervised, data: FaceData, run_dir: Path, splits: Sequence[str]
 ) -> dict[str, Any]:
     module.gather_networks()
+    module.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU by now
     if not module.needs.learns_labels:
         log.info("no label was learned: the classifier becomes the nearest class mean of the labeled faces")
         fit_class_means(module.teacher.average, data.eval_loader(data.labeled), len(data.space))
-    module.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU by now
     scored = _score_splits(module, data, splits)
     results = summarise(trainer, data, scored)
     for split, result in scored.items():

@@ -205,6 +205,9 @@ def decode_all(encoded: Encoded, ids: Sequence[str] | Ids, decoder: Decoder, ori
 def _is_large(encoded: Encoded) -> bool:
     """Say whether decoding one image takes long enough for threads to help; on small ones they wait for each other."""
     try:
-        return len(encoded) > 0 and len(encoded[0]) > LARGE_FILE
-    except OSError:
+        if not len(encoded):
+            return False
+        first = encoded[0]
+    except (DataError, OSError):  # which decoding tells
         return False
+    return (first.nbytes if isinstance(first, np.ndarray) else len(first)) > LARGE_FILE

@@ -56,22 +56,28 @@ def divide(train: Faces, usable: NDArray[np.bool_], space: LabelSpace, plan: Spl
         labeled, excluded = read_split_file(Path(plan.split_file), train)
         free[excluded] = False
         labeled = labeled[free[labeled]]
-    elif plan.labels_per_class is not None:
+    elif plan.labels_per_class is not None and train.subjects is None:
         labeled = _per_class(labels, free, space, plan.labels_per_class, rng)
     free[labeled] = False
-    val = carve(train, free, plan.val_fraction, rng)
+    val = carve(train, free & ~_of_subjects(train, labeled), plan.val_fraction, rng)
     free[val] = False
+    free &= ~_of_subjects(train, val)
+    if plan.split_file is None and plan.labels_per_class is not None and train.subjects is not None:
+        labeled = _per_class(labels, free, space, plan.labels_per_class, rng)  # of the subjects that validation left
+        free[labeled] = False
     if plan.use_all_labels or (plan.split_file is None and plan.labels_per_class is None):
         labeled = np.union1d(labeled, np.flatnonzero(free & (labels >= 0)))
         free[labeled] = False
     _require_every_class(labels[labeled], space)
-    heldout = _stratified(labels, labeled, plan.heldout_fraction, rng)
+    heldout = carve(train, np.isin(np.arange(len(train)), labeled), plan.heldout_fraction, rng)
     if plan.heldout_fraction > 0 and not len(heldout):
         raise DataError(
             f"data.heldout_fraction={plan.heldout_fraction} of {len(labeled)} labeled faces is less than one of any "
             "class; set data.heldout_fraction=0.2 or more labels"
         )
-    return SplitRows(np.setdiff1d(labeled, heldout), heldout, val, np.flatnonzero(free))
+    taught = np.setdiff1d(labeled, heldout)
+    _require_every_class(labels[taught], space)
+    return SplitRows(taught, heldout, val, np.flatnonzero(free))
 
 
 def carve(faces: Faces, free: NDArray[np.bool_], fraction: float, rng: np.random.Generator) -> Rows:
@@ -86,6 +92,13 @@ def carve(faces: Faces, free: NDArray[np.bool_], fraction: float, rng: np.random
     covered = np.cumsum(np.bincount(inverse, minlength=len(subjects))[order])
     chosen = order[: int(np.searchsorted(covered, fraction * len(rows))) + 1]
     return rows[np.isin(inverse, chosen)]
+
+
+def _of_subjects(faces: Faces, rows: Rows) -> NDArray[np.bool_]:
+    """Return which faces are of a subject of `rows`: none where subjects are not known."""
+    if faces.subjects is None:
+        return np.zeros(len(faces), dtype=bool)
+    return np.isin(faces.subjects, faces.subjects[rows])
 
 
 def read_split_file(path: Path, train: Faces) -> tuple[Rows, Rows]:

@@ -30,14 +30,15 @@ def diagnosis(groups: Sequence[Sequence[Run]], title: Callable[[Run], str]) -> I
 
 def _by_class(run: Run, prefix: str, classes: Sequence[str]) -> list[float]:
     family = run.family(prefix)
-    tails = [_tail(family[name]) if name in family else np.nan for name in classes]
+    end = max((series.steps.max() for series in run.family("count").values()), default=0)
+    tails = [_tail(family[name], end) if name in family else np.nan for name in classes]
     scale = float(np.nansum(tails)) if prefix == "count" else 1.0
     return [tail / scale for tail in tails]
 
 
-def _tail(series: Series) -> float:
-    late = series.steps > (1 - LAST_SHARE) * series.steps.max()
-    return float(series.values[late].mean())
+def _tail(series: Series, end: int) -> float:
+    late = series.steps > (1 - LAST_SHARE) * end
+    return float(series.values[late].mean()) if late.any() else np.nan  # a class may be kept early and no more
 
 
 def _cell(values: Sequence[float]) -> str:

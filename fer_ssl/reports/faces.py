@@ -36,7 +36,7 @@ def samples(run: Run) -> Html:
     if columns is None or not len(columns["keep"]):
         return tag("section", title, remark("No pseudo-labels were sampled in this run."))
     kept = columns["keep"] >= 0.5
-    note = remark("Evenly spaced over the confidence of each group; kept means a weight of at least one half.")
+    note = remark("Evenly spaced over the confidence of each group; kept means a confidence of at least tau.")
     return tag("section", title, note, *_group(run, columns, "Kept", kept), *_group(run, columns, "Not kept", ~kept))
 
 
@@ -51,13 +51,11 @@ def _group(run: Run, columns: Columns, title: str, members: NDArray[np.bool_]) -
 
 def _card(run: Run, columns: Columns, row: int) -> Html:
     name = str(columns["id"][row])
-    label, truth, keep = int(columns["pseudo_label"][row]), int(columns["truth"][row]), float(columns["keep"][row])
+    label, truth = int(columns["pseudo_label"][row]), int(columns["truth"][row])
     lines = [tag("b", class_name(run, label)), f" {columns['confidence'][row]:.0%}", tag("br")]
     if truth >= 0:
         verdict = ("good", "✓ right") if truth == label else ("bad", f"✗ truth: {run.classes[truth]}")
         lines += [tag("span", verdict[1], class_=verdict[0]), tag("br")]
-    if 0 < keep < 1:
-        lines += [f"weight {keep:.2f}", tag("br")]
     image = _picture(columns["image"][row], f"image of {name!r} in pseudo_labels.parquet", FACE_SIDE, name)
     return tag("figure", image, tag("figcaption", *lines, tag("small", name)), class_="card")
 

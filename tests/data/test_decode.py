@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fer_ssl.data.decode import Decoder, Rejects, decode_all
+from fer_ssl.data.decode import Decoder, Rejects, _is_large, decode_all
 from fer_ssl.errors import DataError
 
 
@@ -160,6 +160,26 @@ def test_large_files_decode_alike_in_threads():
     pixels, kept = decode_all(files, list(map(str, range(100))), Decoder(160, 1), "here")
     assert kept.tolist() == [row for row in range(100) if row != 70]
     assert (pixels[:, 0].numpy() == np.stack([faces[row] for row in kept.tolist()])).all()
+
+
+class BrokenFirst(list[bytes]):
+    """Images of which the first cannot be had."""
+
+    def __getitem__(self, row):
+        if row == 0:
+            raise DataError("record 0 is damaged")
+        return super().__getitem__(row)
+
+
+def test_a_first_image_that_cannot_be_had_stops_nothing():
+    with pytest.raises(DataError, match="record 0"):
+        BrokenFirst([b""])[0]
+    assert not _is_large(BrokenFirst([b""]))
+
+
+def test_decoded_photographs_count_by_their_bytes():
+    assert _is_large([np.zeros((200, 200, 3), np.uint8)])
+    assert not _is_large([np.zeros((20, 20, 3), np.uint8)])
 
 
 def test_decode_all_of_nothing():

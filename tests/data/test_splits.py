@@ -51,13 +51,26 @@ def test_a_split_file_names_labeled_and_excluded_rows(tmp_path: Path) -> None:
     assert len(everything["labeled"]) == 58
 
 
-def test_validation_takes_whole_subjects() -> None:
-    subjects = [f"person{row // 5}" for row in range(60)]
-    train = faces(TRAIN.labels.tolist(), subjects=subjects)
-    rows = divide(train, USABLE, SPACE, SplitPlan(val_fraction=0.2))
-    in_val, elsewhere = (set(np.array(subjects)[part]) for part in (rows.val, rows.labeled))
-    assert in_val
-    assert not in_val & elsewhere
+@pytest.mark.parametrize("budget", [None, 4])
+def test_validation_and_held_out_fold_take_whole_subjects(budget: int | None) -> None:
+    subjects = np.array([f"person{row % 12}" for row in range(60)])
+    train = faces(TRAIN.labels.tolist(), subjects=subjects.tolist())
+    rows = divide(train, USABLE, SPACE, SplitPlan(labels_per_class=budget, val_fraction=0.2, heldout_fraction=0.2))
+    in_val, held_out, taught, pool = (set(subjects[part]) for part in (rows.val, rows.heldout, rows.labeled, rows.rest))
+    assert min(len(in_val), len(held_out), len(taught)) > 0
+    assert not in_val & (held_out | taught | pool)
+    assert not held_out & taught
+
+
+def test_validation_leaves_the_subjects_of_a_split_file_alone(tmp_path: Path) -> None:
+    subjects = np.array([f"person{row % 12}" for row in range(60)])
+    train = faces(TRAIN.labels.tolist(), subjects=subjects.tolist())
+    named = [train.ids.tolist()[row] for row in range(60) if row % 12 < 4]
+    (tmp_path / "split.json").write_text(json.dumps({"labeled": named}))
+    rows = divide(train, USABLE, SPACE, SplitPlan(split_file=str(tmp_path / "split.json"), val_fraction=0.2))
+    assert len(rows.labeled) == len(named)
+    assert len(rows.val)
+    assert not set(subjects[rows.val]) & set(subjects[np.concatenate([rows.labeled, rows.rest])])
 
 
 def test_a_budget_larger_than_a_class_names_class_and_override() -> None:

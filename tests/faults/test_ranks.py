@@ -71,9 +71,8 @@ def test_a_run_goes_on_with_another_number_of_ranks(
     options = (*OPTIONS, *own)
     for name, worlds in (("whole", (1, 1)), ("changed", (before, after))):
         for world, steps in zip(worlds, (4, 8), strict=True):
-            ranks = start_ranks(
-                tmp_path / name, *options, f"trainer.max_steps={steps}", "schedule=constant", world=world
-            )
+            part = (f"trainer.max_steps={steps}", "schedule=constant", *(["ckpt_path=last"] if steps == 8 else []))
+            ranks = start_ranks(tmp_path / name, *options, *part, world=world)
             assert [rank.wait() for rank in ranks] == [0] * world, ranks[0].text
     whole, changed = last(tmp_path / "whole"), last(tmp_path / "changed")
     for name in (name for name in whole if not name.startswith("tally")):
@@ -88,7 +87,8 @@ def test_two_ranks_resumed_are_two_unbroken(tmp_path: Path, found: Callable[...,
     options = (*OPTIONS, *network, "optim=sgd", "schedule=constant")
     for name, stops in (("whole", (8,)), ("resumed", (4, 8))):
         for steps in stops:
-            ranks = start_ranks(tmp_path / name, *options, f"trainer.max_steps={steps}")
+            resumed = ["ckpt_path=last"] if steps != stops[0] else []
+            ranks = start_ranks(tmp_path / name, *options, f"trainer.max_steps={steps}", *resumed)
             assert [rank.wait() for rank in ranks] == [0, 0], ranks[0].text
     assert differences(*(state(tmp_path / name) for name in ("whole", "resumed"))) == []
     assert metrics(tmp_path / "whole") == metrics(tmp_path / "resumed")

@@ -46,7 +46,8 @@ def test_a_clock_that_jumps_changes_nothing(
 def test_a_rotten_checkpoint_costs_what_came_after_the_one_before(
     whole: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, found: Callable[..., None]
 ) -> None:
-    trained(tmp_path, *OPTIONS, "trainer.max_steps=7", "schedule=constant")
+    trained(tmp_path, *OPTIONS, "schedule=constant")
+    (tmp_path / "metrics.json").unlink()  # as if it had been killed before its end
     newest = tmp_path / "checkpoints" / "last.ckpt"
     content = bytearray(newest.read_bytes())
     content[len(content) // 3] ^= 1
@@ -63,11 +64,11 @@ def test_a_second_run_is_refused(tmp_path: Path, found: Callable[..., None]) -> 
     first = start(tmp_path / "run", *OPTIONS, "trainer.max_steps=100000")
     first.wait_for(3)
     with pytest.raises(ConfigError, match=r"another run is writing to .* set hydra\.run\.dir="):
-        trained(tmp_path / "run", *OPTIONS)
+        trained(tmp_path / "run", *OPTIONS, "trainer.max_steps=100000")
     assert first.process.is_alive()
     first.process.kill()
     first.wait()
-    trained(tmp_path / "run", *OPTIONS)
+    trained(tmp_path / "run", *OPTIONS, "ckpt_path=null")
     found("two runs started in one directory", 1, "0", "the second is refused, the first goes on")
 
 

@@ -104,7 +104,7 @@ def write_tables(folder: Path, classes: list[str], ids: list[str]) -> None:
         "id": ids,
         "pseudo_label": draw.integers(0, len(classes), count),
         "confidence": draw.uniform(0.4, 1, count),
-        "keep": draw.choice([0.0, 0.63, 1.0], count),
+        "keep": draw.choice([0.0, 1.0], count),
         "truth": draw.integers(-1, len(classes), count),
         "image": [face(row * 7) for row in range(count)],
     }

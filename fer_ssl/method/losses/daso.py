@@ -67,14 +67,16 @@ class DASO(Term):
         return (1 - share) * linear + share * semantic
 
     def _nearness(self, embeddings: Tensor) -> Tensor:
-        return embeddings.float() @ F.normalize(self.prototypes).T / self.temperature
+        with torch.autocast(embeddings.device.type, enabled=False):
+            return embeddings.float() @ F.normalize(self.prototypes).T / self.temperature
 
     @torch.no_grad()
     def _remember(self, embeddings: Tensor, labels: Tensor) -> None:
         embeddings, labels = dist.gather(embeddings.float()), dist.gather(labels)
         members = one_hot(labels, len(self.prototypes))
         counts = members.sum(0).unsqueeze(1)
-        means = members.T @ embeddings / counts.clamp(min=1)
+        with torch.autocast(embeddings.device.type, enabled=False):
+            means = members.T @ embeddings / counts.clamp(min=1)
         begun = (self.prototypes != 0).any(1, keepdim=True)
         self.prototypes.lerp_(means, (counts > 0) * (1 - self.decay * begun))
 

@@ -33,7 +33,8 @@ class Fairness(Term):
         kept = dist.gather((require(step.gate, self, "a threshold's gate", remedy).keep > 0).float())
         probs = dist.gather_with_grad(step.student["strong"].logits.float().softmax(1))
         weights = kept / kept.sum().clamp(min=1)
-        mean, histogram = weights @ probs, weights @ one_hot(probs.argmax(1), probs.shape[1])
+        with torch.autocast(probs.device.type, enabled=False):
+            mean, histogram = weights @ probs, weights @ one_hot(probs.argmax(1), probs.shape[1])
         log_student = (_balanced(mean, histogram) + 1e-12).log()
         return (_balanced(self.prior, self.histogram) * log_student).sum() * kept.amax()
 

@@ -37,7 +37,9 @@ class Feedback(Term):
         adapting = F.cross_entropy(self.adapting(unlabeled).float(), pseudo_labels)
         own = strong.logits.float()
         confirming = F.cross_entropy(own, own.argmax(1).detach())
-        return adapting + self.helped(unlabeled, pseudo_labels, labeled, step.labels) * confirming
+        with torch.autocast(own.device.type, enabled=False):  # a difference of two losses that are nearly equal
+            helped = self.helped(unlabeled, pseudo_labels, labeled, step.labels)
+        return adapting + helped * confirming
 
     @torch.no_grad()
     def helped(self, unlabeled: Tensor, pseudo_labels: Tensor, labeled: Tensor, labels: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ class InfoNCE(Term):
         self.teacher_views = frozenset(self.views[1:] if against == "teacher" else ())
 
     def forward(self, step: Step) -> Tensor:
-        """Return the mean over all views of the faces that take part; 0 when fewer than two do."""
+        """Return the mean over all views of the faces that take part; 0 when too few take part."""
         views, mask, groups = self._views(step), self._mask(step), self._groups(step)
         people = self._identities(step) if self.same_identity == "positive" else None
         negatives = None if self.queue is None else self.queue.negatives()
@@ -76,7 +76,10 @@ class InfoNCE(Term):
 
     def _mask(self, step: Step) -> Tensor | None:
         """Return which faces take part, bool [B], None for all."""
-        return step.gate.keep == 0 if self.uncertain_only and step.gate is not None else None
+        if not self.uncertain_only:
+            return None
+        remedy = "set unlabeled=<pool> or loss.infonce.uncertain_only=false"
+        return require(step.gate, self, "a threshold's gate", remedy).keep == 0
 
     def _groups(self, step: Step) -> Tensor | None:
         """Return int64 [B, G]: faces that share one of G numbers are no negatives of each other."""

@@ -34,7 +34,8 @@ class GraphContrast(Term):
         return -(graph * similarity.log_softmax(1)).sum(1).mean()
 
     def _graph(self, probs: Tensor) -> Tensor:
-        agreement = (probs @ probs.T).fill_diagonal_(1)
+        with torch.autocast(probs.device.type, enabled=False):
+            agreement = (probs @ probs.T).fill_diagonal_(1)
         connected = torch.where(agreement >= self.cut, agreement, 0.0)
         return connected / connected.sum(1, keepdim=True)
 
@@ -57,9 +58,9 @@ class InstanceSimilarity(Term):
     def forward(self, step: Step) -> Tensor:
         """Return the mean cross-entropy between the similarities of both views, in float32."""
         recalled = require(step.recalled, self, "a memory of labeled faces", "set memory=labeled")
-        weighed = recalled.weights * (recalled.aligned @ recalled.probs.T)
-        target = weighed / weighed.sum(1, keepdim=True).clamp(min=1e-12)
         embeddings = step.student["strong"].embeddings.float()
         with torch.autocast(embeddings.device.type, enabled=False):
+            weighed = recalled.weights * (recalled.aligned @ recalled.probs.T)
             similarity = embeddings @ recalled.keys.T / self.temperature
+        target = weighed / weighed.sum(1, keepdim=True).clamp(min=1e-12)
         return -(target * similarity.log_softmax(1)).sum(1).mean() * recalled.full

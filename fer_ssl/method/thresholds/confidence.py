@@ -33,6 +33,7 @@ class ConfidenceWeight(Threshold):
         require_choice("threshold.source", source, ("teacher", "student"))
         self.alignment = None if alignment == "none" else Alignment(classes, decay, alignment)
         self.aligns = self.alignment is not None
+        self.follows_training = self.alignment is not None and self.alignment.follows_training
         self.needs_labeled = source if alignment == "model" else None
 
     @torch.no_grad()

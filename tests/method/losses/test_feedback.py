@@ -74,3 +74,14 @@ def test_the_model_confirms_what_helped_and_doubts_what_did_not(right: bool) -> 
 def test_without_a_pool_the_override_is_named() -> None:
     with pytest.raises(ConfigError, match=r"set unlabeled=<pool> or loss=\[supervised\]"):
         fresh()(replace(step(), pseudo_labels=None))
+
+
+def test_the_feedback_is_computed_in_float32_under_autocast() -> None:
+    term, taken = fresh(), step()
+    exact = term(taken)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        confirming = term(taken) - F.cross_entropy(
+            term.adapting(taken.student["strong"].embeddings).float(), taken.pseudo_labels
+        )
+    adapting = F.cross_entropy(term.adapting(taken.student["strong"].embeddings), taken.pseudo_labels)
+    torch.testing.assert_close(confirming, exact - adapting, rtol=1e-4, atol=1e-6)

@@ -111,10 +111,15 @@ def test_info_nce_of_three_views_is_the_mean_over_pairs(step: Step) -> None:
     assert all(gradient(loss, step.student[view]).abs().sum() > 0 for view in term.student_views)
 
 
-def test_info_nce_takes_all_faces_when_asked_or_without_gate(step: Step) -> None:
-    everyone = InfoNCE(uncertain_only=False)(step)
-    assert torch.equal(everyone, InfoNCE()(replace(step, gate=None)))
-    assert not torch.equal(everyone, InfoNCE()(step))
+def test_info_nce_takes_all_faces_when_asked(step: Step) -> None:
+    everyone = InfoNCE(uncertain_only=False)
+    assert torch.equal(everyone(step), everyone(replace(step, gate=None)))
+    assert not torch.equal(everyone(step), InfoNCE()(step))
+
+
+def test_info_nce_on_uncertain_faces_needs_a_gate(step: Step) -> None:
+    with pytest.raises(ConfigError, match=r"InfoNCE needs a threshold's gate.*uncertain_only=false"):
+        InfoNCE()(replace(step, gate=None))
 
 
 def test_info_nce_against_teacher_has_no_gradient_there(step: Step) -> None:
