@@ -164,10 +164,11 @@ def score_checkpoint(cfg: DictConfig) -> dict[str, Any]:
     load_average(model, checkpoint)
     scored = score(model.to(chosen_device(cfg.accelerator)), EvalLoader(faces, cfg.data.batch_eval), len(source.space))
     classes = list(source.space.classes)
-    results = {cfg.split: scored.scores.to_dict(classes), "classes": classes, "environment": environment()}
+    results = {cfg.split: scored.scores.to_dict(classes), "classes": classes, "data": cfg.data.name}
+    results["environment"] = environment()
     write_json(run_dir / "metrics.json", results)
     write_predictions(run_dir / "predictions.parquet", {cfg.split: scored}, {cfg.split: faces}, classes)
-    log.info("%s of %d faces: %s", cfg.split, len(faces), headline(scored.scores))
+    log.info("%s of data=%s, %d faces: %s", cfg.split, cfg.data.name, len(faces), headline(scored.scores))
     return results
 
 

@@ -117,9 +117,7 @@ def test_another_threshold_or_an_alignment_may_select(
     assert sum(summary["kept"].values()) == sum(row["keep"] for row in rows(path)) > 0
 
 
-@pytest.mark.parametrize(
-    "overrides", [["threshold=freematch"], ["threshold=fixed", "alignment=estimated"], ["threshold=confidence"]]
-)
+@pytest.mark.parametrize("overrides", [["threshold=freematch"], ["threshold=fixed", "alignment=estimated"]])
 def test_what_follows_training_cannot_select(overrides: list[str], teacher: Path, tmp_path: Path) -> None:
     parts = ["{0}@selection.{0}={1}".format(*each.split("=")) for each in overrides]
     chosen = composed("run_dir=.", *parts, config="pseudo_label").selection

@@ -238,6 +238,7 @@ def test_evaluate_scores_what_training_reported(tmp_path: Path) -> None:
     cfg = composed(f"ckpt_path={tmp_path}/run/checkpoints/last.ckpt", f"run_dir={tmp_path}", *sizes, config="evaluate")
     scores = score_checkpoint(cfg)
     assert scores["test"] == metrics["test"]
+    assert scores["data"] == "synthetic"
     assert (tmp_path / "predictions.parquet").exists()
     before = (tmp_path / "run" / "metrics.json").read_bytes()
     cfg.run_dir = str(tmp_path / "run")

@@ -55,3 +55,8 @@ def test_alignment_to_the_model_wants_labeled_faces() -> None:
 def test_an_unknown_choice_names_the_override() -> None:
     with pytest.raises(ConfigError, match=r"threshold\.alignment"):
         ConfidenceWeight(3, alignment="prior")
+
+
+@pytest.mark.parametrize(("alignment", "follows"), [("none", False), ("uniform", False), ("model", True)])
+def test_only_alignment_to_the_labeled_predictions_follows_training(alignment: str, follows: bool) -> None:
+    assert ConfidenceWeight(3, alignment=alignment).follows_training is follows
