@@ -157,12 +157,14 @@ def score_checkpoint(cfg: DictConfig) -> dict[str, Any]:
     require_classifier(checkpoint, path)
     if (run_dir / "config.yaml").exists():
         raise ConfigError(f"{run_dir} holds the scores of a run; set hydra.run.dir=<dir> to a folder of its own")
-    faces = getattr(source.load(build_decoder(cfg, trained.image_size)(source.channels)), cfg.split)
+    decoder = build_decoder(cfg, trained.image_size)(source.channels)
+    faces = getattr(source.load(decoder), cfg.split)
     if faces is None or not len(faces):
         raise ConfigError(f"data={cfg.data.name} has no {cfg.split} split; set split=train, val or test")
     model = build_model(trained, len(source.space))
     load_average(model, checkpoint)
     scored = score(model.to(chosen_device(cfg.accelerator)), EvalLoader(faces, cfg.data.batch_eval), len(source.space))
+    decoder.rejects.check()  # streamed faces are found unreadable by now, and others scored in their place
     classes = list(source.space.classes)
     results = {cfg.split: scored.scores.to_dict(classes), "classes": classes, "data": cfg.data.name}
     results["environment"] = environment()

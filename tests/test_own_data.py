@@ -10,7 +10,7 @@ from PIL import Image
 from running import TINY, composed
 
 from fer_ssl.errors import DataError, FerError
-from fer_ssl.run import run
+from fer_ssl.run import run, score_checkpoint
 
 SMALL = [option for option in TINY if not option.startswith("data.")]
 
@@ -59,6 +59,17 @@ def test_too_many_broken_images_stop_the_run(photos: Path) -> None:
         (photos / "photos" / "train" / "sad" / f"{row:03d}.png").write_bytes(b"")
     with pytest.raises(DataError, match=r"5 of 120 .* cannot be read .* data\.max_rejected="):
         own(photos)
+
+
+def test_evaluation_stops_where_too_many_streamed_faces_are_broken(photos: Path) -> None:
+    own(photos)
+    for row in range(2):
+        (photos / "photos" / "test" / "sad" / f"{row:03d}.png").write_bytes(b"")
+    place = [f"ckpt_path={photos}/run/checkpoints/last.ckpt", f"run_dir={photos}", "data=folder"]
+    options = [*place, f"data.root={photos}/photos", "data.resident=never"]
+    with pytest.raises(DataError, match=r"2 of 15 .* cannot be read .* data\.max_rejected="):
+        score_checkpoint(composed(*options, config="evaluate"))
+    assert score_checkpoint(composed(*options, "data.max_rejected=0.2", config="evaluate"))["test"]
 
 
 def test_identical_faces_never_cross_into_the_test_split(photos: Path) -> None:
