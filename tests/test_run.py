@@ -308,3 +308,10 @@ def test_an_unknown_number_of_passes_names_the_choices(tmp_path: Path) -> None:
 def test_an_unknown_backbone_names_the_override(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"timm has no model 'resnet10'.*set backbone\.name"):
         trained(tmp_path, "backbone=timm", "backbone.name=resnet10")
+
+
+def test_a_run_removes_what_the_run_before_left_in_its_folder(tmp_path: Path) -> None:
+    trained(tmp_path)
+    assert (tmp_path / "pseudo_labels.parquet").exists()
+    trained(tmp_path, "+experiment=supervised")
+    assert not (tmp_path / "pseudo_labels.parquet").exists()

@@ -68,15 +68,14 @@ def divide(train: Faces, usable: NDArray[np.bool_], space: LabelSpace, plan: Spl
     if plan.use_all_labels or (plan.split_file is None and plan.labels_per_class is None):
         labeled = np.union1d(labeled, np.flatnonzero(free & (labels >= 0)))
         free[labeled] = False
-    _require_every_class(labels[labeled], space)
     heldout = carve(train, np.isin(np.arange(len(train)), labeled), plan.heldout_fraction, rng)
+    taught = np.setdiff1d(labeled, heldout)
+    _require_every_class(labels[taught], space)
     if plan.heldout_fraction > 0 and not len(heldout):
         raise DataError(
             f"data.heldout_fraction={plan.heldout_fraction} of {len(labeled)} labeled faces is less than one of any "
             "class; set data.heldout_fraction=0.2 or more labels"
         )
-    taught = np.setdiff1d(labeled, heldout)
-    _require_every_class(labels[taught], space)
     return SplitRows(taught, heldout, val, np.flatnonzero(free))
 
 

@@ -171,10 +171,11 @@ class BrokenFirst(list[bytes]):
         return super().__getitem__(row)
 
 
-def test_a_first_image_that_cannot_be_had_stops_nothing():
-    with pytest.raises(DataError, match="record 0"):
-        BrokenFirst([b""])[0]
-    assert not _is_large(BrokenFirst([b""]))
+def test_a_first_image_that_cannot_be_had_stops_nothing(face_bytes):
+    decoder = Decoder(8, 1)
+    _, kept = decode_all(BrokenFirst(face_bytes), [f"f{row}" for row in range(200)], decoder, "here")
+    assert kept.tolist() == list(range(1, 200))
+    assert decoder.rejects.reasons == {("here", "f0"): "record 0 is damaged"}
 
 
 def test_decoded_photographs_count_by_their_bytes():

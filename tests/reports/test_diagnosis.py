@@ -16,10 +16,10 @@ CLASSES = ["Neutral", "Anger", "Disgust", "Fear", "Happiness", "Sadness", "Surpr
 def logged(make_scored: Callable[..., Path]) -> Callable[..., Run]:
     """Return a function that makes a run whose last tenth logged what it is given, after something else."""
 
-    def make(folder: str, late: dict[str, float]) -> Run:
+    def make(folder: str, late: dict[str, float], early: dict[str, float] | None = None) -> Run:
         path = make_scored(folder)
         base = {f"count/{name}": 10.0 for name in CLASSES} | {f"keep/{name}": 0.2 for name in CLASSES}
-        rows = [{"step": step, **base} for step in range(10, 91, 10)]
+        rows = [{"step": step, **base, **(early or {})} for step in range(10, 91, 10)]
         rows += [{"step": 95, **base, **late}, {"step": 100, **base, **late}]
         columns = dict.fromkeys(column for row in rows for column in row)
         with (path / "history.csv").open("w", newline="") as file:
@@ -50,3 +50,10 @@ def test_the_last_tenth_is_averaged_over_steps_and_seeds(logged: Callable[..., R
 
 def test_runs_without_pseudo_labels_have_no_rows(make_scored: Callable[..., Path]) -> None:
     assert list(diagnosis([[Run(make_scored("supervised"))]], lambda run: run.name)) == []
+
+
+def test_a_class_that_is_kept_no_more_has_no_figure(logged: Callable[..., Run]) -> None:
+    run = logged("a", {"right/Fear": 0.25}, early={"right/Sadness": 1.0, "right/Fear": 1.0})
+    lines = list(diagnosis([[run]], lambda run: run.name))
+    assert cells(lines, "right")[5] == "25"
+    assert cells(lines, "right")[7] == "-"
