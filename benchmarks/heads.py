@@ -15,16 +15,22 @@ BUDGET = 100  # labels per class
 def write_heads(records: Path, folder: Path, parts: Mapping[str, Sequence[str]]) -> None:
     """Write the scores of the runs in `records` into the experiments of `folder` that have their names.
 
-    A head tells of its command as it stands, on procedural faces, and of FER2013 at BUDGET. `parts` are the overrides
-    that a method's runs on FER2013 had beside its experiment and the protocol, by its name.
+    A head tells of its command as it stands, on procedural faces, of FER2013 at BUDGET, and of features alone there.
+    `parts` are the overrides that a method's runs on FER2013 had beside its experiment and the protocol, by its name.
     """
     procedural = by_name(runs_at_home(records / "synthetic"))
+    rounds = runs_at_home(records / "rounds")
+    features = by_name(drop_repeats(find_runs([records / "pretraining"])[0])[0])
     shown = [run for run in runs_at_home(records / "p1") if run.setting("data.labels_per_class") in (BUDGET, None)]
     real = by_name(shown)
     for path in sorted(folder.glob("*.yaml")):
         lines = []
         if group := procedural.get(path.stem):
             lines.append(f"procedural faces: {outcome(group)}")
+        if group := [run for run in rounds if run.name.startswith(f"{path.stem}_round")]:
+            lines.append(f"procedural faces: {outcome_of_rounds(group)}")
+        if group := features.get(path.stem):
+            lines.append(f"{settings(group[0], pool(group[0]))}, nearest class mean: {outcome(group)}")
         if group := real.get(path.stem):
             lines.append(f"{settings(group[0], parts.get(path.stem, ()))}: {outcome(group)}")
         text = path.read_text(encoding="utf-8")
@@ -49,6 +55,19 @@ def settings(run: Run, parts: Sequence[str]) -> str:
     init = run.setting("backbone.init")
     start = [] if init is None else [f"from the features of {init}"]
     return f"{' '.join(['+protocol=p1', *parts, *start])}, {labels}"
+
+
+def pool(run: Run) -> list[str]:
+    """Return the override of a pool that is not of the labels' own data."""
+    return [] if pool_name(run) == "same" else [f"unlabeled={pool_name(run)}"]
+
+
+def outcome_of_rounds(group: Sequence[Run]) -> str:
+    """Return scores in percent of a teacher and of its last student, and the cost of all rounds, of one seed."""
+    teacher, *students = sorted(group, key=lambda run: run.name)
+    scores = [f"{100 * run.score('test.macro_f1'):.2f}" for run in (teacher, students[-1])]
+    minutes = sum(run.score("train.seconds") for run in group) / 60
+    return f"macro-F1 {scores[0]} of the teacher, {scores[1]} of student {len(students)}, 1 seed, {minutes:.1f} min"
 
 
 def outcome(group: Sequence[Run]) -> str:

@@ -1,9 +1,11 @@
 """Run a suite of experiments, skipping finished runs; write docs/results.md and the heads of conf/experiment from them.
 
 python benchmarks/results.py synthetic                      # every experiment on procedural faces, the default data
+python benchmarks/results.py rounds                         # those that self-train, on the same faces
 python benchmarks/results.py p1 --data ../shared/data       # FER2013, conf/protocol/p1.yaml; p2 is its longer form
 python benchmarks/results.py p1 --only soft_teacher_pretrained --init outputs/pretrain/checkpoints/last.ckpt
 python benchmarks/results.py ferplus --data ../shared/data  # the same with FER+ majority labels, drawn by the seed
+python benchmarks/results.py pretraining --data ../shared/data # features alone, scored by the nearest class mean
 python benchmarks/results.py ablation --data ../shared/data # dtm_infonce with one part changed, under p1
 python benchmarks/results.py recipe --data ../shared/data --init <file>  # trials for `best`
 python benchmarks/results.py table                          # only write docs/results.md from the runs at hand
@@ -57,14 +59,20 @@ LFW = {f"{name}_lfw": [*FACES[name], "unlabeled=shards"] for name in ("softmatch
 PRETRAINED = {
     f"{name}_pretrained": [*FACES[name], f"name={name}_pretrained"] for name in ("supervised", "soft_teacher")
 } | {"best_pretrained": ["+experiment=best_pretrained"]}
+# features alone; who is who is told by LFW's names
+FEATURES = {name: [f"+experiment={name}"] for name in ("pretrain_infonce", "pretrain_moco")} | {
+    "pretrain_identity": ["+experiment=pretrain_identity", "unlabeled=shards"],
+}
+ROUNDS = {
+    "self_training": ["+experiment=self_training", "rounds=3"],
+    "crest_plus": ["+experiment=crest_plus", "threshold@selection.threshold=crest", "rounds=5"],
+}
 TABLE, RECIPE, PEERS, README = Path("docs/results.md"), Path("docs/recipe.md"), Path("docs/peers.md"), Path("README.md")
 ABLATIONS = Path("docs/ablations.md")
 EXPERIMENTS = Path("conf/experiment")
 RECORDS = Path("docs/runs")  # configuration, metrics and history of every finished run: what the table is made of
 # no runs of the default steps from scratch that learn expressions: they have steps of their own, features, or rounds
-UNLIKE = {
-    "adacm", "best_pretrained", "pretrain_identity", "pretrain_infonce", "pretrain_moco", "self_training", "crest_plus",
-}  # fmt: skip
+UNLIKE = {"adacm", "best_pretrained", *FEATURES, *ROUNDS}
 PLACES = ("run_dir", "root", "split_file", "init")  # keys of a configuration that hold paths of the machine it ran on
 
 Job = tuple[str, list[str]]
@@ -75,6 +83,12 @@ def synthetic(args: argparse.Namespace) -> Iterator[Job]:
     methods = sorted({path.stem for path in EXPERIMENTS.glob("*.yaml")} - UNLIKE)
     for seed, method in product(args.seeds, args.only or methods):
         yield f"{method}_seed{seed}", [f"+experiment={method}", f"seed={seed}"]
+
+
+def rounds(args: argparse.Namespace) -> Iterator[Job]:
+    """Yield name and overrides of every run in rounds on procedural faces."""
+    for seed, method in product(args.seeds, args.only or ROUNDS):
+        yield f"{method}_seed{seed}", [*ROUNDS[method], f"seed={seed}"]
 
 
 def fer2013(args: argparse.Namespace) -> Iterator[Job]:
@@ -94,8 +108,18 @@ def split_file(data: Path, budget: int, seed: int) -> str:
 
 def ablation(args: argparse.Namespace) -> Iterator[Job]:
     """Yield name and overrides of the runs of dtm_infonce with one part changed, on FER2013."""
+    yield from at_budget(args, ABLATED)
+
+
+def pretraining(args: argparse.Namespace) -> Iterator[Job]:
+    """Yield name and overrides of the runs that learn features alone, on FER2013."""
+    yield from at_budget(args, FEATURES)
+
+
+def at_budget(args: argparse.Namespace, methods: Mapping[str, list[str]]) -> Iterator[Job]:
+    """Yield these methods' runs on FER2013 at BUDGET."""
     args.budgets = [BUDGET]
-    yield from on_faces(args, "p1", lambda budget, seed: [split_file(args.data, budget, seed)], ABLATED)
+    yield from on_faces(args, "p1", lambda budget, seed: [split_file(args.data, budget, seed)], methods)
 
 
 def on_faces(
@@ -108,7 +132,7 @@ def on_faces(
     methods = methods or FACES | LFW | (PRETRAINED if args.init else {})
     for seed, method, budget in product(args.seeds, args.only or methods, args.budgets):
         experiment, *parts = methods[method]
-        lfw = [f"unlabeled.root={args.data / 'lfw112'}"] if method in LFW else []
+        lfw = [f"unlabeled.root={args.data / 'lfw112'}"] if "unlabeled=shards" in parts else []
         init = [f"backbone.init={args.init}"] if method in PRETRAINED else []
         whole = method.startswith("fully_supervised")
         budgets = [f"data.labels_per_class={'null' if whole else budget}", f"data.split_seed={seed}"]
@@ -125,22 +149,24 @@ def recipe(args: argparse.Namespace) -> Iterator[Job]:
 
 
 TESTED = {"synthetic": synthetic, "p1": fer2013, "p2": fer2013, "ferplus": ferplus}
-SUITES = TESTED | {"recipe": recipe, "ablation": ablation}
+SUITES = TESTED | {"recipe": recipe, "ablation": ablation, "pretraining": pretraining, "rounds": rounds}
 
 
 def run(name: str, overrides: list[str], folder: str, threads: int) -> None:
     """Train one run with its log beside it, unless it is finished; a stopped one continues."""
     run_dir, record = Path("outputs") / folder / name, RECORDS / folder / name
-    if (record / "metrics.json").exists():
+    if any(record.rglob("metrics.json")):
         return
     run_dir.mkdir(parents=True, exist_ok=True)
     resume = ["ckpt_path=last"] if (run_dir / "checkpoints" / "last.ckpt").exists() else []
-    command = [sys.executable, "-m", "fer_ssl.train", *overrides, f"hydra.run.dir={run_dir}", *resume]
+    verb = "fer_ssl.self_train" if folder == "rounds" else "fer_ssl.train"
+    command = [sys.executable, "-m", verb, *overrides, f"hydra.run.dir={run_dir}", *resume]
     with (run_dir / "log.txt").open("a") as log:
         environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
         status = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, env=environment).returncode
     if status == 0:
-        keep_record(run_dir, record)
+        for place in sorted(run_dir.glob("round_*")) or [run_dir]:
+            keep_record(place, record / place.relative_to(run_dir))
     print(f"{name}: {'finished' if status == 0 else f'FAILED, see {run_dir}/log.txt'}", flush=True)
 
 
