@@ -106,12 +106,15 @@ def build_module(
     pool_size: int = 0,
     people: int = 0,
     class_counts: list[int] | None = None,
+    taught_counts: list[int] | None = None,
     fresh: bool = True,
 ) -> SemiSupervised:
     """Return the module with all its parts, seeded so that equal configurations start from equal weights.
 
-    `people` are those whom the pool names, `class_counts` [C] the labeled faces of each class, equally many by default.
-    One that is not `fresh` is about to be loaded from a checkpoint.
+    `people` are those whom the pool names, `class_counts` [C] the labeled faces of each class, equally many by default:
+    what a threshold or an alignment takes for the world. Losses correct for what they are taught, which `taught_counts`
+    [C] tell where pseudo-labels of an earlier round joined the labels. One that is not `fresh` is about to be loaded
+    from a checkpoint.
     """
     if len(space) < 2:
         raise DataError(f"{cfg.data.name} has one class, {space.classes[0]}; set data.root to faces of two or more")
@@ -132,7 +135,7 @@ def build_module(
         target=make(cfg.target),
         threshold=build_threshold(cfg, len(space), facts),
         mixer=make(cfg.mix),
-        terms=build_terms(cfg, facts),
+        terms=build_terms(cfg, facts if taught_counts is None else {**facts, "class_counts": taught_counts}),
         views=make(cfg.view),
         optimizer=make(cfg.optim.optimizer),
         schedule=make(cfg.schedule),

@@ -1,11 +1,14 @@
 """Collectives over all ranks; in a single process they change nothing."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 import torch.distributed as collectives
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
+
+Item = TypeVar("Item")
 
 
 def _running() -> bool:
@@ -30,6 +33,14 @@ def all_reduce_sum(tensor: Tensor) -> Tensor:
     total = tensor.detach().clone()
     collectives.all_reduce(total)
     return total
+
+
+def gather_objects(item: Item) -> list[Item]:
+    """Return the picklable `item` of every rank, in their order."""
+    items = [item] * world_size()
+    if world_size() > 1:
+        collectives.all_gather_object(items, item)
+    return items
 
 
 def any_rank(holds: bool, device: torch.device) -> bool:

@@ -5,7 +5,7 @@ import logging
 import os
 import secrets
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -69,12 +69,15 @@ class HistoryLogger(Logger):
             writer.writeheader()
             writer.writerows(self.rows[step] for step in sorted(self.rows))
 
-    def tail_means(self, columns: Sequence[str], share: float) -> dict[str, float | None]:
-        """Return the mean of each column over the last `share` of the steps, None where it was never logged."""
+    def tail_mean(self, column: str, share: float, weights: str | None = None) -> float | None:
+        """Return the mean of a column over the last `share` of the steps, None where it was never logged.
+
+        Lines weigh by their value in the column `weights`, all alike without one.
+        """
         start = (1 - share) * max(self.rows, default=0)
-        rows = [row for step, row in self.rows.items() if step > start]
-        values = {name: [float(row[name]) for row in rows if name in row] for name in columns}
-        return {name.split("/")[1]: sum(seen) / len(seen) if seen else None for name, seen in values.items()}
+        rows = [row for step, row in self.rows.items() if step > start and column in row]
+        heavy = [1.0 if weights is None else float(row[weights]) for row in rows]
+        return sum(w * float(row[column]) for w, row in zip(heavy, rows, strict=True)) / sum(heavy) if rows else None
 
 
 class TolerantWandb(WandbLogger):

@@ -13,6 +13,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig
 
+from fer_ssl import dist
 from fer_ssl.build import build_data, build_decoder, build_model, build_module, build_trainer, plain
 from fer_ssl.callbacks.checkpoint import LastCheckpoint
 from fer_ssl.callbacks.telemetry import Telemetry
@@ -90,7 +91,8 @@ def _train(cfg: DictConfig, run_dir: Path, resume_from: Path | None) -> dict[str
     _require_splits(cfg.score, data)
     _write_data(run_dir, data)
     pool_size = 0 if data.pool is None else len(data.pool)
-    module = build_module(cfg, data.space, pool_size, data.people, data.class_counts, fresh=resume_from is None)
+    counts = (data.class_counts, data.taught_counts)
+    module = build_module(cfg, data.space, pool_size, data.people, *counts, fresh=resume_from is None)
     if resume_from is not None:
         saved = read_checkpoint(resume_from)
         require_space(saved, data.space, resume_from)
@@ -211,6 +213,8 @@ def _finish(
         log.info("no label was learned: the classifier becomes the nearest class mean of the labeled faces")
         fit_class_means(module.teacher.average, data.eval_loader(data.labeled), len(data.space))
     scored = _score_splits(module, data, splits)
+    for reasons in dist.gather_objects(data.decoder.rejects.reasons):
+        data.decoder.rejects.merge(reasons)  # every rank has read its own share of streamed faces
     results = summarise(trainer, data, scored)
     for split, result in scored.items():
         log.info("%s: %s", split, headline(result.scores))
@@ -248,7 +252,11 @@ def summarise(trainer: Trainer, data: FaceData, scored: dict[str, Scored]) -> di
         "precision": trainer.precision,
     }
     history = next(logger for logger in trainer.loggers if isinstance(logger, HistoryLogger))
-    results["pseudo"] = history.tail_means(("pseudo/keep_rate", "pseudo/accuracy", "pseudo/accuracy_all"), LAST_SHARE)
+    results["pseudo"] = {
+        "keep_rate": history.tail_mean("pseudo/keep_rate", LAST_SHARE),
+        "accuracy": history.tail_mean("pseudo/accuracy", LAST_SHARE, weights="pseudo/keep_rate"),  # of those kept
+        "accuracy_all": history.tail_mean("pseudo/accuracy_all", LAST_SHARE),
+    }
     return results | {"classes": classes, "environment": environment()}
 
 

@@ -18,6 +18,7 @@ def collect() -> dict[str, Any]:
         "rank": rank,
         "sum": dist.all_reduce_sum(torch.tensor([1.0 + rank, 5.0])),
         "gathered": gathered.detach(),
+        "objects": dist.gather_objects({rank: "ours"}),
         "plain": dist.gather(torch.tensor([rank])),
         "gradient": local.grad,
     }
@@ -31,6 +32,7 @@ def test_two_ranks_share_values_and_gradients(tmp_path: Path) -> None:
         assert torch.equal(result["sum"], torch.tensor([3.0, 10.0]))
         assert torch.equal(result["gathered"][:, 0], torch.tensor([0.0, 3, 10, 13]))
         assert torch.equal(result["plain"], torch.tensor([0, 1]))
+        assert result["objects"] == [{0: "ours"}, {1: "ours"}]
         assert torch.equal(result["gradient"], weights[2 * number : 2 * number + 2])
 
 

@@ -36,5 +36,13 @@ def test_tail_means_average_the_end_and_say_none_for_what_was_never_logged(tmp_p
     logger = HistoryLogger(str(tmp_path))
     for step in range(10, 101, 10):
         logger.log_metrics({"pseudo/keep_rate": step / 100}, step=step)
-    means = logger.tail_means(("pseudo/keep_rate", "pseudo/accuracy"), share=0.2)
-    assert means == {"keep_rate": pytest.approx(0.95), "accuracy": None}
+    assert logger.tail_mean("pseudo/keep_rate", share=0.2) == pytest.approx(0.95)
+    assert logger.tail_mean("pseudo/accuracy", share=0.2) is None
+
+
+def test_the_accuracy_of_kept_faces_weighs_a_line_by_how_many_it_kept(tmp_path: Path) -> None:
+    logger = HistoryLogger(str(tmp_path))
+    logger.log_metrics({"pseudo/keep_rate": 0.0}, step=99)  # none kept: no accuracy
+    logger.log_metrics({"pseudo/keep_rate": 0.1, "pseudo/accuracy": 1.0}, step=100)
+    logger.log_metrics({"pseudo/keep_rate": 0.3, "pseudo/accuracy": 0.6}, step=101)
+    assert logger.tail_mean("pseudo/accuracy", 0.1, weights="pseudo/keep_rate") == pytest.approx(0.7)

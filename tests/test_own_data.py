@@ -72,6 +72,16 @@ def test_evaluation_stops_where_too_many_streamed_faces_are_broken(photos: Path)
     assert score_checkpoint(composed(*options, "data.max_rejected=0.2", config="evaluate"))["test"]
 
 
+def test_a_run_stops_where_too_many_streamed_test_faces_are_broken(photos: Path) -> None:
+    for row in range(2):
+        (photos / "photos" / "test" / "sad" / f"{row:03d}.png").write_bytes(b"")
+    streamed = ["data.resident=never", "data.leak_check=false"]  # so that nothing reads them before the end
+    with pytest.raises(DataError, match=r"2 of 15 .* cannot be read .* data\.max_rejected="):
+        own(photos, *streamed)
+    assert not (photos / "run" / "metrics.json").exists()
+    assert own(photos, *streamed, "data.max_rejected=0.2")["test"]
+
+
 def test_identical_faces_never_cross_into_the_test_split(photos: Path) -> None:
     twin = (photos / "photos" / "test" / "sad" / "000.png").read_bytes()
     (photos / "pool" / "flat" / "000.png").write_bytes(twin)

@@ -203,9 +203,13 @@ class FaceData(LightningDataModule):
 
     @property
     def class_counts(self) -> list[int]:
-        """How many faces of each class are taught."""
-        counts: list[int] = torch.bincount(self.taught.labels, minlength=len(self.space)).tolist()
-        return counts
+        """How many faces of each class people labeled."""
+        return count(self.labeled, self.space)
+
+    @property
+    def taught_counts(self) -> list[int]:
+        """How many faces of each class are taught, pseudo-labeled ones among them."""
+        return count(self.taught, self.space)
 
     def eval_loader(self, faces: Faces) -> EvalLoader:
         """Return a loader of all `faces`, shared over the ranks without padding."""
@@ -280,6 +284,12 @@ class FaceData(LightningDataModule):
         write_manifest(run_dir / "manifest.parquet", self.roles())
         if len(self.decoder.rejects):
             self.decoder.rejects.write_csv(run_dir / "rejected.csv")
+
+
+def count(faces: Faces, space: LabelSpace) -> list[int]:
+    """Return how many of `faces` each class has."""
+    counts: list[int] = torch.bincount(faces.labels, minlength=len(space)).tolist()
+    return counts
 
 
 def deal_pool(pool: Faces, batch_size: int, rank: int, world: int, seed: int) -> Sampler:
