@@ -116,6 +116,11 @@ def _head_exists(cfg: DictConfig) -> None:
 def require_roots(cfg: DictConfig) -> None:
     """Raise ConfigError for a set or pool without the place of its files."""
     require_data_root(cfg)
+    if cfg.unlabeled.pool is None and cfg.unlabeled.root is not None:
+        raise ConfigError(
+            f"unlabeled={cfg.unlabeled.name} does not read unlabeled.root={cfg.unlabeled.root}; set unlabeled=folder "
+            "or another kind of pool"
+        )
     if cfg.unlabeled.pool is not None and cfg.unlabeled.root is None:
         mixed = "'unlabeled.pools=[{kind:folder,root:<dir>},...]'"
         remedy = mixed if "pools" in cfg.unlabeled else "unlabeled.root=<dir>"
@@ -124,6 +129,9 @@ def require_roots(cfg: DictConfig) -> None:
 
 def require_data_root(cfg: DictConfig) -> None:
     """Raise ConfigError for a set of labeled faces without the place of its files."""
+    if cfg.data.name in ("synthetic", "mixed") and cfg.data.root is not None:
+        remedy = "data.sets.<name>.root=<dir>" if cfg.data.name == "mixed" else "data=folder, fer2013 or another set"
+        raise ConfigError(f"data={cfg.data.name} does not read data.root={cfg.data.root}; set {remedy}")
     if cfg.data.name == "mixed":
         for name, part in cfg.data.sets.items():
             if "root" in part and part.root is None:

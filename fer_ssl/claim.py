@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from fer_ssl.files import whole
 from fer_ssl.jobs.lock import held
 from fer_ssl.masking import masked_tree
 
+log = logging.getLogger(__name__)
+
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LOCKED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)
 
@@ -26,8 +29,8 @@ OF_THE_END = ("metrics.json", "pseudo_labels.parquet", "rejected.csv")
 def claimed(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
     """Hold `run_dir` and write the resolved configuration into it, before anything is loaded.
 
-    The first rank holds it for all. Raises ConfigError for a directory that cannot be written or that a living run
-    holds; the hold of a run that was killed ends with it.
+    Warns of an earlier run in it, where this one begins. The first rank holds it for all. Raises ConfigError for a
+    directory that cannot be written or that a living run holds; the hold of a run that was killed ends with it.
     """
     if getattr(rank_zero_only, "rank", 0):
         yield
@@ -41,6 +44,8 @@ def claimed(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
         if not held(lock.fileno()):
             raise ConfigError(f"another run is writing to {run_dir}; wait for its end, or set hydra.run.dir=<dir>")
         try:
+            if cfg.ckpt_path is None and (run_dir / "config.yaml").exists():
+                log.warning("%s holds an earlier run, which this one replaces; ckpt_path=auto goes on with it", run_dir)
             for name in OF_THE_END:
                 (run_dir / name).unlink(missing_ok=True)
             with whole(run_dir / "config.yaml") as partial:

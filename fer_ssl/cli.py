@@ -16,6 +16,7 @@ import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from fer_ssl.errors import ConfigError, FerError
@@ -45,6 +46,7 @@ def verb(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
             try:
                 require_read(cfg, CONF, config_name)
                 require_kinds(cfg, CONF, config_name)
+                require_multirun()
                 if "loss" in cfg:
                     loader = GlobalHydra.instance().config_loader()
                     require_own_terms(loader, config_name, HydraConfig.get().overrides.task)
@@ -100,6 +102,27 @@ def require_folder(arguments: Sequence[str]) -> None:
                 raise ConfigError(f"{files[0]} is a file; set {key}=<dir> to a folder, or to none that exists yet")
 
 
+def require_multirun() -> None:
+    """Raise ConfigError for a list of runs where one run was asked for, which would train none of the list."""
+    hydra = HydraConfig.get()
+    of_a_sweep = not OmegaConf.is_missing(hydra.job, "num")  # a job of one may be typed by hand
+    if (sweep := hydra.runtime.choices.get("sweep")) is not None and hydra.mode == RunMode.RUN and not of_a_sweep:
+        raise ConfigError(f"+sweep={sweep} is a list of runs; add -m to train them all")
+
+
+def require_lasting_folder(ckpt_path: str | None) -> None:
+    """Raise ConfigError for a run that looks for its earlier life in a folder named after this second."""
+    if ckpt_path in ("auto", "last") and "${now:" in _run_dir():
+        raise ConfigError(
+            f"ckpt_path={ckpt_path} looks in the run's own folder, and this one is new; "
+            "set hydra.run.dir=<dir> to the folder of the run to go on with"
+        )
+
+
+def _run_dir() -> str:
+    return str(OmegaConf.to_container(HydraConfig.get().run, resolve=False))
+
+
 def first_rank_speaks() -> None:
     """Silence all but the errors of every process that a launcher of ranks started beside the first."""
     names = ("RANK", "SLURM_PROCID", "LOCAL_RANK")  # torchrun's, Slurm's, Lightning's
@@ -111,7 +134,7 @@ def check_torchrun() -> None:
     """Raise ConfigError for a run of torchrun's whose folder a restart would not find, or whose restart may hang."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return
-    if "${now:" in str(OmegaConf.to_container(HydraConfig.get().run, resolve=False)):
+    if "${now:" in _run_dir():
         raise ConfigError(
             "all processes of torchrun write to one folder, which a restart must find again; "
             "set hydra.run.dir=outputs/<name> ckpt_path=auto"

@@ -5,9 +5,10 @@ import os
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from fer_ssl.cli import check_torchrun, first_rank_speaks, verb
+from fer_ssl.cli import check_torchrun, first_rank_speaks, require_lasting_folder, verb
 
 PARTS = (
     "data", "unlabeled", "sampler", "view", "backbone", "head", "teacher", "memory", "target", "threshold", "alignment",
@@ -21,6 +22,8 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     first_rank_speaks()
     check_torchrun()
+    if HydraConfig.get().mode == RunMode.RUN:
+        require_lasting_folder(cfg.ckpt_path)
     from fer_ssl.run import run  # torch and Lightning load only when there is something to train
 
     logging.getLogger(__name__).info("parts: %s", describe(cfg))

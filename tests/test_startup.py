@@ -1,5 +1,6 @@
 """Every verb answers questions about itself before it loads anything heavy."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -45,6 +46,22 @@ def test_help_loads_nothing_heavy(verb: str) -> None:
 @pytest.mark.parametrize("verb", COMPOSED)
 def test_the_configuration_is_shown_without_loading_anything_heavy(verb: str) -> None:
     assert not answered(verb, "--cfg", "job") & set(HEAVY)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["+sweep=ablation"], "+sweep=ablation is a list of runs; add -m to train them all"),
+        (["ckpt_path=auto"], "set hydra.run.dir=<dir> to the folder of the run to go on with"),
+    ],
+)
+def test_what_would_be_another_run_than_meant_is_refused(arguments: list[str], told: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "fer_ssl.train", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert told in done.stderr
+    assert done.returncode == 1
+    assert not list(tmp_path.rglob("config.yaml"))
 
 
 def test_a_reader_that_leaves_ends_the_answer_without_a_traceback() -> None:

@@ -37,8 +37,8 @@ class ImageFolder:
     def folders(self) -> dict[str, str]:
         """Return the class of each class folder; raise DataError when there is none."""
         if isinstance(self.classes, Mapping):
-            return {str(folder): str(name) for folder, name in self.classes.items()}
-        names = subfolders(self._train) if self.classes is None else list(self.classes)
+            return {str(folder): _name(name) for folder, name in self.classes.items()}
+        names = subfolders(self._train) if self.classes is None else [_name(name) for name in self.classes]
         if not names:
             raise DataError(
                 f"expected one folder of images per class in {self._train}, but {found(self._train)}; "
@@ -132,3 +132,10 @@ def found(path: Path) -> str:
         return "it is a file"
     names = sorted(child.name for child in path.iterdir())
     return f"it holds {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}" if names else "it is empty"
+
+
+def _name(name: object) -> str:
+    """Return a class as YAML may write it, a number among them; raise DataError for null."""
+    if name is None:
+        raise DataError("data.classes holds null, which names no class; take it out, or quote a folder of that name")
+    return str(name)

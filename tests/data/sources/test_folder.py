@@ -77,6 +77,20 @@ def test_empty_or_missing_root_names_the_override(tmp_path, name):
         ImageFolder(tmp_path / name).load(Decoder(8, 3))
 
 
+@pytest.mark.parametrize("classes", [["a", None], {"a": "calm", "b": None}])
+def test_null_is_no_class(class_tree, classes):
+    with pytest.raises(DataError, match=r"data\.classes holds null"):
+        ImageFolder(class_tree, classes).load(Decoder(8, 3))
+
+
+def test_folders_may_be_numbers(class_tree):
+    for split in ("train", "val", "test"):
+        for number, name in enumerate(("a", "b")):
+            (class_tree / split / name).rename(class_tree / split / str(number))
+    assert ImageFolder(class_tree, [0, 1]).space.classes == ("0", "1")
+    assert len(ImageFolder(class_tree, [0, 1]).load(Decoder(8, 3)).train)
+
+
 def test_empty_test_folder_is_an_error(class_tree):
     for path in (class_tree / "test").rglob("*.png"):
         path.unlink()
