@@ -51,12 +51,16 @@ def write_predictions(path: Path, scored: Mapping[str, Scored], faces: Mapping[s
 
 @torch.inference_mode()
 def write_pseudo_labels(path: Path, module: SemiSupervised, pool: Faces) -> None:
-    """Write what the final teacher says of `SAMPLES` faces spread over the pool, with the faces themselves."""
+    """Write what the final teacher says of `SAMPLES` faces spread over the pool, with the faces themselves.
+
+    `keep` is 1 from tau on, and for every face where the threshold weighs faces and leaves none out.
+    """
     rows = torch.linspace(0, len(pool) - 1, min(SAMPLES, len(pool))).long().unique()
     images = pool.images.read(rows)
     probs = module.threshold.align(as_probs(module.teacher.average.eval()(images.to(module.device)))).cpu()
     confidence, pseudo_labels = probs.max(1)
-    keep = (confidence >= module.tally.tau.cpu()[pseudo_labels]).float()
+    reached = (confidence >= module.tally.tau.cpu()[pseudo_labels]).float()
+    keep = reached if module.threshold.leaves_out else torch.ones_like(reached)
     columns = {
         "id": pool.ids[rows.numpy()].tolist(),
         "pseudo_label": pseudo_labels.numpy(),

@@ -50,6 +50,13 @@ def test_every_experiment_trains_and_leaves_its_files(name: str, tmp_path: Path)
     assert (tmp_path / "pseudo_labels.parquet").exists() == bool(taught)
 
 
+def test_of_faces_that_are_weighed_none_is_shown_as_left_out(tmp_path: Path) -> None:
+    trained(tmp_path, "+experiment=softmatch")
+    sampled = pq.read_table(tmp_path / "pseudo_labels.parquet").to_pylist()
+    assert len(sampled) == 48
+    assert all(row["keep"] == 1 for row in sampled)
+
+
 def test_a_second_run_in_the_same_directory_is_refused(tmp_path: Path) -> None:
     with (
         claimed(tmp_path, composed("run_dir=.")),
@@ -144,6 +151,13 @@ def test_a_typed_value_stands_where_the_data_would_fill_it_in() -> None:
     node = composed("alignment=labeled", "alignment.class_counts=[7,2,1]", "run_dir=.").alignment
     assert known(node, facts) == {}
     assert known(composed("alignment=labeled", "run_dir=.").alignment, facts) == {"class_counts": [1, 1, 1]}
+
+
+def test_pseudo_labels_of_an_earlier_round_are_what_losses_correct_for_and_alignment_does_not() -> None:
+    cfg = composed(*TINY, "alignment=labeled", "threshold=fixed", "loss=[supervised_logit_adjusted]", "run_dir=.")
+    module = build_module(cfg, LabelSpace("2", ("a", "b")), 9, 0, class_counts=[3, 1], taught_counts=[4, 4])
+    torch.testing.assert_close(module.threshold.alignment.target, torch.tensor([0.75, 0.25]))
+    torch.testing.assert_close(module.terms["supervised"].log_prior.exp(), torch.tensor([0.5, 0.5]))
 
 
 def test_views_of_unlabeled_faces_need_a_pool() -> None:
@@ -310,8 +324,12 @@ def test_an_unknown_backbone_names_the_override(tmp_path: Path) -> None:
         trained(tmp_path, "backbone=timm", "backbone.name=resnet10")
 
 
-def test_a_run_removes_what_the_run_before_left_in_its_folder(tmp_path: Path) -> None:
+def test_a_run_warns_of_the_run_before_in_its_folder_and_removes_what_it_left(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     trained(tmp_path)
     assert (tmp_path / "pseudo_labels.parquet").exists()
+    assert "holds an earlier run" not in caplog.text
     trained(tmp_path, "+experiment=supervised")
+    assert f"{tmp_path} holds an earlier run, which this one replaces; ckpt_path=auto goes on with it" in caplog.text
     assert not (tmp_path / "pseudo_labels.parquet").exists()

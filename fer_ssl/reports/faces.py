@@ -36,7 +36,10 @@ def samples(run: Run) -> Html:
     if columns is None or not len(columns["keep"]):
         return tag("section", title, remark("No pseudo-labels were sampled in this run."))
     kept = columns["keep"] >= 0.5
-    note = remark("Evenly spaced over the confidence of each group; kept means a confidence of at least tau.")
+    note = remark(
+        "Evenly spaced over the confidence of each group; kept means a confidence of at least tau, "
+        "and any at all where faces are weighed and none is left out."
+    )
     return tag("section", title, note, *_group(run, columns, "Kept", kept), *_group(run, columns, "Not kept", ~kept))
 
 

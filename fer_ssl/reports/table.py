@@ -23,7 +23,7 @@ from fer_ssl.reports.run import Run
 
 SETTINGS = ("experiment", "labels per class", "pool", "steps", "seeds")
 BASELINE = "supervised"
-HEAD = (*SETTINGS, "macro-F1", f"over {BASELINE}", "accuracy", "kept", "right", "minutes", "config")
+HEAD = (*SETTINGS, "macro-F1", f"over {BASELINE}", "accuracy", "kept", "right", "minutes", "precision", "config")
 
 
 def write_table(paths: Sequence[Path], target: Path) -> Path:
@@ -49,7 +49,8 @@ def _preamble(runs: Sequence[Run]) -> list[str]:
         "Scores of the test split in percent, mean ± sample standard deviation over seeds (- for one seed); "
         f"over {BASELINE}: the difference to it on the same labels and seeds, paired. Kept and "
         "right: share of pseudo-labels kept, and the accuracy of those kept where the truth is known, in percent. "
-        "Config: hash of all settings but the seeds."
+        "Precision: what `trainer.precision` came to on the run's machine, - where that was not noted; rows of two are "
+        "no fair pair. Config: hash of all settings but the seeds."
     )
     return ["# Results", "", f"{when} by {source}, from runs at commit {', '.join(commits)}.", "", meaning]
 
@@ -66,7 +67,7 @@ def _tables(runs: Sequence[Run]) -> Iterator[str]:
         groups = list(experiments(members))
         yield from (_row(_cells(group, _baseline(group, groups))) for group in groups)
         yield from _bullets([note for group in groups for note in [*_mixture(group), *_start(group)]])
-        yield from diagnosis(groups, lambda run: f"{run.name} ({_labels(run)})")
+        yield from diagnosis(groups, _told_apart)
 
 
 def _baseline(group: Sequence[Run], groups: Sequence[Sequence[Run]]) -> Sequence[Run]:
@@ -100,8 +101,15 @@ def _cells(group: Sequence[Run], baseline: Sequence[Run]) -> list[str]:
         _mean(group, "pseudo.keep_rate", 100),
         _mean(group, "pseudo.accuracy", 100),
         _mean(group, "train.seconds", 1 / 60),
+        ", ".join(sorted({str(run.score("train.precision") or "-") for run in group})),
         ", ".join(sorted({f"`{config_hash(run)}`" for run in group})),
     ]
+
+
+def _told_apart(run: Run) -> str:
+    """Return a row's experiment with its labels per class, and its pool where that is not of the labels' own data."""
+    pool = [] if pool_name(run) in ("same", "none") else [pool_name(run)]
+    return f"{run.name} ({', '.join([_labels(run), *pool])})"
 
 
 def _labels(run: Run) -> str:

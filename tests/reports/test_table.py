@@ -1,5 +1,6 @@
 """The table over runs: who stands with whom, and what is left out."""
 
+import json
 import os
 import re
 from collections.abc import Callable
@@ -34,7 +35,17 @@ def test_seeds_are_averaged(make_scored: Make, tmp_path: Path) -> None:
     assert cells[:5] == ["dtm_infonce", "25", "lfw", "4000", "3 (0, 1, 2)"]
     assert cells[5] == f"{43.36 + 1.4:.2f} ± {100 * stdev(shifts):.2f}"
     assert cells[8:11] == ["61.4", "73.2", "20.5"]
-    assert re.fullmatch(r"`[0-9a-f]{8}`", cells[11])
+    assert re.fullmatch(r"`[0-9a-f]{8}`", cells[12])
+
+
+def test_rows_of_two_precisions_are_told_apart(make_scored: Make, tmp_path: Path) -> None:
+    for seed, precision in enumerate(("32-true", "bf16-mixed")):
+        path = make_scored(f"dtm/{seed}", seed=seed) / "metrics.json"
+        metrics = json.loads(path.read_text())
+        metrics["train"]["precision"] = precision
+        path.write_text(json.dumps(metrics))
+    make_scored("old", name="fixmatch")
+    assert [cells[11] for cells in rows(write(tmp_path))] == ["32-true, bf16-mixed", "-"]
 
 
 def test_one_seed_has_no_deviation(make_scored: Make, tmp_path: Path) -> None:
@@ -111,7 +122,7 @@ def test_a_row_that_mixes_settings_says_which(make_scored: Make, tmp_path: Path)
     make_scored("b", seed=1, optim={"lr": 0.1})
     text = write(tmp_path)
     assert "dtm_infonce mixes settings: `optim.lr`." in text
-    assert rows(text)[0][11].count("`") == 4
+    assert rows(text)[0][12].count("`") == 4
 
 
 def test_unfinished_runs_are_named(make_scored: Make, tmp_path: Path) -> None:
