@@ -14,6 +14,7 @@ from measuring import Measurement, Options, Pairs, seconds_of
 
 from fer_ssl.build import build_data, build_module, build_trainer
 from fer_ssl.cli import CONF
+from fer_ssl.compiling import compile_parts
 from fer_ssl.types import Faces
 
 
@@ -57,6 +58,8 @@ def timed_training(turns: Turns, *overrides: str, pool: Faces | None = None, exp
         data.setup()
         data.pool = pool or data.pool
         module = build_module(cfg, data.space, pool_size=0 if data.pool is None else len(data.pool))
+        if cfg.compile is not None:
+            compile_parts(module, cfg.compile)
         trainer = build_trainer(cfg, Path(folder))
         trainer.callbacks.append(turns)  # type: ignore[attr-defined]
         trainer.fit(module, data)

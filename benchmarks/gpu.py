@@ -51,7 +51,7 @@ def measure_gpu(options: Options) -> Iterator[Measurement]:
     data = ready(LABELED, UNLABELED, SIDE).to("cuda")
     bare = bare_step(data, backbone, "cuda", compiled=lambda network: network.compile())
     turns = Waiting({"bare": bare}, chunk=20, repeats=options.repeats)
-    parts = ("backbone=timm", f"backbone.name={backbone}", "optim=sgd", "compile=true", "trainer.accelerator=gpu")
+    parts = ("backbone=timm", f"backbone.name={backbone}", "optim=sgd", "compile=default", "trainer.accelerator=gpu")
     sizes = (f"image_size={SIDE}", f"batch.labeled={LABELED}", f"batch.unlabeled={UNLABELED}", "data.channels=3")
     pool = random_pool(1000 if options.quick else POOL, SIDE)
     timed_training(turns, *parts, *sizes, "data.source.pool=448", "data.source.test=21", pool=pool)

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 Checkpoint = dict[str, Any]
 
+TOLD = 3  # changed settings that a message names
 FREE_TO_CHANGE = (
     "run_dir",
     "ckpt_path",
@@ -125,6 +126,11 @@ def require_network(checkpoint: Checkpoint, config: dict[str, Any], path: Path) 
         saved, wanted = ({**known[part], "init": None} for known in (checkpoint["config"], config))
         if saved != wanted:
             key = next(name for name in {**saved, **wanted} if saved.get(name) != wanted.get(name))
+            if key == "_target_":
+                raise ConfigError(
+                    f"checkpoint {path} was trained with another {part}, {saved[key]}; set {part}=<choice> as the run "
+                    "began, or another ckpt_path"
+                )
             raise ConfigError(
                 f"checkpoint {path} was trained with {part}.{key}={saved.get(key)}, not {wanted.get(key)}; "
                 f"set {part}.{key}={saved.get(key)}, or another ckpt_path"
@@ -140,8 +146,9 @@ def require_same_run(path: Path, wanted: dict[str, Any]) -> None:
     require_network(saved, wanted, path)
     changes = changed_settings(saved["config"], wanted)
     if wanted["ckpt_path"] == "auto" and (changes := changes + changed_length(saved["config"], wanted)):
+        told = "; ".join(changes[:TOLD]) + (f"; and {len(changes) - TOLD} more" if len(changes) > TOLD else "")
         raise ConfigError(
-            f"{wanted['run_dir']} holds a run with other settings ({'; '.join(changes)}); set hydra.run.dir, or for a "
+            f"{wanted['run_dir']} holds a run with other settings ({told}); set hydra.run.dir, or for a "
             "sweep hydra.sweep.dir or hydra.sweep.subdir, to a folder of its own, or ckpt_path=last to go on from there"
         )
     for change in changes:

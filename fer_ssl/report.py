@@ -1,4 +1,4 @@
-"""Write what runs tell: a page into each run directory, page and tables into a sweep's, or with --table one table."""
+"""Write the page of runs, page and tables of a sweep: `python -m fer_ssl.report <dir> [--table <one table.md>]`."""
 
 import argparse
 import sys

@@ -160,9 +160,11 @@ def score_checkpoint(cfg: DictConfig) -> dict[str, Any]:
     if (run_dir / "config.yaml").exists():
         raise ConfigError(f"{run_dir} holds the scores of a run; set hydra.run.dir=<dir> to a folder of its own")
     decoder = build_decoder(cfg, trained.image_size)(source.channels)
-    faces = getattr(source.load(decoder), cfg.split)
+    splits = source.load(decoder)
+    faces = getattr(splits, cfg.split)
     if faces is None or not len(faces):
-        raise ConfigError(f"data={cfg.data.name} has no {cfg.split} split; set split=train, val or test")
+        known = " or ".join(name for name in ("test", "val", "train") if getattr(splits, name))
+        raise ConfigError(f"data={cfg.data.name} has no {cfg.split} split; set split={known}")
     model = build_model(trained, len(source.space))
     load_average(model, checkpoint)
     scored = score(model.to(chosen_device(cfg.accelerator)), EvalLoader(faces, cfg.data.batch_eval), len(source.space))

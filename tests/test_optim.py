@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from golden_arrays import golden
 from running import composed, trained
 from torch import nn
 
@@ -36,6 +37,7 @@ def test_only_matrices_and_kernels_decay() -> None:
 def test_cosine_follows_fixmatch() -> None:
     seen = rates(cosine, 16)
     assert seen == pytest.approx([math.cos(7 * math.pi * k / (16 * 16)) for k in range(16)])
+    assert rates(cosine, 100) == pytest.approx(golden("usb_cosine")["warmup0"][:100].tolist())
 
 
 def test_warm_up_is_linear_and_reaches_the_full_rate() -> None:

@@ -72,6 +72,13 @@ def test_evaluation_stops_where_too_many_streamed_faces_are_broken(photos: Path)
     assert score_checkpoint(composed(*options, "data.max_rejected=0.2", config="evaluate"))["test"]
 
 
+def test_a_split_that_is_not_there_is_told_with_those_that_are(photos: Path) -> None:
+    own(photos)
+    place = [f"ckpt_path={photos}/run/checkpoints/last.ckpt", f"run_dir={photos}", "data=folder"]
+    with pytest.raises(FerError, match=r"data=folder has no val split; set split=test or train"):
+        score_checkpoint(composed(*place, f"data.root={photos}/photos", "split=val", config="evaluate"))
+
+
 def test_a_run_stops_where_too_many_streamed_test_faces_are_broken(photos: Path) -> None:
     for row in range(2):
         (photos / "photos" / "test" / "sad" / f"{row:03d}.png").write_bytes(b"")

@@ -180,3 +180,12 @@ def test_a_folder_with_a_run_of_other_settings_is_left_as_it_is(change: str, tmp
     with pytest.raises(ConfigError, match=change.split("=")[0].replace(".", r"\.")):
         trained(tmp_path, "ckpt_path=auto", change)
     assert before == {name: (tmp_path / name).read_bytes() for name in before}
+
+
+def test_another_network_or_many_other_settings_are_told_in_short(tmp_path: Path) -> None:
+    trained(tmp_path)
+    with pytest.raises(ConfigError, match=r"another backbone, .*SmallConvNet; set backbone=<choice> as the run began"):
+        trained(tmp_path, "ckpt_path=last", "backbone=timm", "backbone.name=test_resnet")
+    changes = ["optim.lr=0.5", "threshold.beta=0.5", "threshold.gamma=2", "threshold.init=0.5"]
+    with pytest.raises(ConfigError, match=r"other settings \(optim\.lr=[^;]*;[^;]*;[^;]*; and 2 more\)"):
+        trained(tmp_path, "ckpt_path=auto", *changes)

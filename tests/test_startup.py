@@ -1,6 +1,7 @@
 """Every verb answers questions about itself before it loads anything heavy."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "fer_ssl"
-VERBS = sorted(path.stem for path in PACKAGE.glob("*.py") if '__name__ == "__main__"' in path.read_text())
+MAINS = {path.stem for path in PACKAGE.glob("*.py") if '__name__ == "__main__"' in path.read_text()}
+VERBS = sorted(MAINS - {"__main__"})
 COMPOSED = [verb for verb in VERBS if "= verb(" in (PACKAGE / f"{verb}.py").read_text()]
 HEAVY = ("torch", "lightning", "torchvision", "timm", "numpy", "matplotlib", "pyarrow", "wandb", "PIL")
 PROBE = """
@@ -36,6 +38,12 @@ def answered(verb: str, *arguments: str) -> set[str]:
 def test_there_are_verbs() -> None:
     assert {"train", "evaluate", "report"} <= set(VERBS)
     assert {"train", "evaluate"} <= set(COMPOSED)
+
+
+def test_the_package_lists_its_verbs() -> None:
+    command = [sys.executable, "-m", "fer_ssl"]
+    listed = subprocess.run(command, capture_output=True, text=True, cwd=PACKAGE.parent, check=True).stdout
+    assert sorted(re.findall(r"^  python -m fer_ssl\.(\w+) ", listed, re.MULTILINE)) == VERBS
 
 
 @pytest.mark.parametrize("verb", VERBS)
