@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-VERBS = ("train", "evaluate", "report", "tune", "prepare", "audit", "pseudo_label", "self_train")
+VERBS = ("train", "evaluate", "predict", "report", "tune", "prepare", "audit", "pseudo_label", "self_train")
 
 
 def main() -> None:

@@ -114,8 +114,19 @@ def _head_exists(cfg: DictConfig) -> None:
 
 
 def require_roots(cfg: DictConfig) -> None:
-    """Raise ConfigError for a set or pool without the place of its files."""
+    """Raise ConfigError for a set or pool without the place of its files, or with one that it does not read."""
     require_data_root(cfg)
+    _require_pool_root(cfg)
+
+
+def require_pool(cfg: DictConfig) -> None:
+    """Raise ConfigError where no files of unlabeled faces are named."""
+    _require_pool_root(cfg)
+    if cfg.unlabeled.pool is None:
+        raise ConfigError(f"unlabeled={cfg.unlabeled.name} names no faces; set unlabeled=folder unlabeled.root=<dir>")
+
+
+def _require_pool_root(cfg: DictConfig) -> None:
     if cfg.unlabeled.pool is None and cfg.unlabeled.root is not None:
         raise ConfigError(
             f"unlabeled={cfg.unlabeled.name} does not read unlabeled.root={cfg.unlabeled.root}; set unlabeled=folder "

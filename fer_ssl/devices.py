@@ -8,6 +8,7 @@ from omegaconf import DictConfig, ListConfig
 
 from fer_ssl.data.samplers import per_rank
 from fer_ssl.errors import ConfigError
+from fer_ssl.method.choices import require_choice
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,15 @@ def check_devices(cfg: DictConfig) -> None:
     per_rank(cfg.batch.labeled, world, "batch.labeled")
     if cfg.unlabeled.pool is not None or cfg.unlabeled.from_source:
         per_rank(cfg.batch.unlabeled, world, "batch.unlabeled")
+
+
+def chosen_device(accelerator: str) -> str:
+    """Return the device on which a checkpoint is asked; raise ConfigError for an accelerator that is not there."""
+    require_choice("accelerator", accelerator, ("auto", "cpu", "gpu", "cuda"))
+    available = torch.cuda.is_available()
+    if accelerator in ("gpu", "cuda") and not available:
+        raise ConfigError(f"accelerator={accelerator} asks for a GPU, and there is none; set accelerator=auto")
+    return "cpu" if accelerator == "cpu" or not available else "cuda"
 
 
 def _require_strategy(strategy: str | DictConfig) -> None:

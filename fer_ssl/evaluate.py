@@ -9,7 +9,7 @@ from fer_ssl.cli import verb
 
 def evaluate(cfg: DictConfig) -> dict[str, Any]:
     """Score a checkpoint's averaged model on one split and return what it wrote to `metrics.json`."""
-    from fer_ssl.run import score_checkpoint  # torch loads only when there is something to score
+    from fer_ssl.inference import score_checkpoint  # torch loads only when there is something to score
 
     return score_checkpoint(cfg)
 

@@ -19,7 +19,7 @@ from fer_ssl.data.module import FaceData
 from fer_ssl.files import whole
 from fer_ssl.module import SemiSupervised, as_probs
 from fer_ssl.scoring import Scored
-from fer_ssl.types import Faces
+from fer_ssl.types import Faces, LabeledView
 from fer_ssl.views.draw import view_generator
 from fer_ssl.views.preview import preview
 
@@ -33,8 +33,10 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         partial.write_text(json.dumps(content, indent=2, allow_nan=True) + "\n")
 
 
-def write_predictions(path: Path, scored: Mapping[str, Scored], faces: Mapping[str, Faces], classes: list[str]) -> None:
-    """Write `id, split, label, prediction, prob_<class>...` of every scored face."""
+def write_predictions(
+    path: Path, scored: Mapping[str, Scored | LabeledView], faces: Mapping[str, Faces], classes: list[str]
+) -> None:
+    """Write `id, split, label, prediction, prob_<class>...` of every face, the label of an unlabeled one being -1."""
     tables = []
     for split, result in scored.items():
         columns: dict[str, Any] = {

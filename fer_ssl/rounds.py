@@ -17,10 +17,12 @@ from fer_ssl.build import build_data, build_model, build_threshold, plain
 from fer_ssl.checkpoints import load_average, read_checkpoint, require_classifier
 from fer_ssl.data.module import FaceData
 from fer_ssl.data.pool_labels import write_pool_labels
+from fer_ssl.devices import chosen_device
 from fer_ssl.errors import ConfigError
+from fer_ssl.inference import trusted_config
 from fer_ssl.method.thresholds import Threshold
 from fer_ssl.results import write_json
-from fer_ssl.run import chosen_device, run, trusted_config
+from fer_ssl.run import run
 from fer_ssl.scoring import predict
 from fer_ssl.trust import require_trusted, targets
 from fer_ssl.types import UNKNOWN, Faces, Gate, LabeledView

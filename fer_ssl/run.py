@@ -14,32 +14,25 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig
 
 from fer_ssl import dist
-from fer_ssl.build import build_data, build_decoder, build_model, build_module, build_trainer, plain
+from fer_ssl.build import build_data, build_module, build_trainer, plain
 from fer_ssl.callbacks.checkpoint import LastCheckpoint
 from fer_ssl.callbacks.telemetry import Telemetry
-from fer_ssl.check import check, require_data_root
+from fer_ssl.check import check
 from fer_ssl.checkpoints import (
-    Checkpoint,
     checkpoint_path,
-    load_average,
     read_checkpoint,
-    require_classifier,
     require_same_run,
     require_space,
     require_state,
 )
 from fer_ssl.claim import claimed, finished
 from fer_ssl.compiling import compile_parts
-from fer_ssl.data.loader import EvalLoader
 from fer_ssl.data.module import FaceData
 from fer_ssl.devices import check_devices
 from fer_ssl.errors import ConfigError, WorkerError
 from fer_ssl.jobs.pool import REQUEUE
 from fer_ssl.loggers import HistoryLogger, close_loggers
-from fer_ssl.method.choices import require_choice
-from fer_ssl.metrics import Scores
 from fer_ssl.module import SemiSupervised
-from fer_ssl.parts import make
 from fer_ssl.ranks import together
 from fer_ssl.reports import write_report
 from fer_ssl.reports.card import write_card
@@ -50,9 +43,7 @@ from fer_ssl.results import (
     write_pseudo_labels,
     write_view_preview,
 )
-from fer_ssl.scoring import Scored, fit_class_means, score
-from fer_ssl.trust import require_trusted
-from fer_ssl.values import require_values
+from fer_ssl.scoring import Scored, fit_class_means, headline, score
 
 log = logging.getLogger(__name__)
 
@@ -141,63 +132,6 @@ def _dead_worker(error: BaseException | None) -> str | None:
             return str(error).partition("\n")[0]
         error = error.__cause__ or error.__context__
     return None
-
-
-def score_checkpoint(cfg: DictConfig) -> dict[str, Any]:
-    """Score a checkpoint on `cfg.split` of `cfg.data`, write metrics and predictions, and print the main figures."""
-    run_dir = Path(cfg.run_dir)
-    if cfg.ckpt_path is None:
-        raise ConfigError("there is no checkpoint to score; set ckpt_path=<run>/checkpoints/last.ckpt")
-    require_choice("split", cfg.split, ("test", "train", "val"))
-    require_data_root(cfg)
-    require_values(cfg)
-    path = Path(cfg.ckpt_path)
-    checkpoint = read_checkpoint(path)
-    trained = trusted_config(checkpoint, cfg.allow_targets, path)
-    source = make(cfg.data.source)
-    require_space(checkpoint, source.space, path)
-    require_classifier(checkpoint, path)
-    if (run_dir / "config.yaml").exists():
-        raise ConfigError(f"{run_dir} holds the scores of a run; set hydra.run.dir=<dir> to a folder of its own")
-    decoder = build_decoder(cfg, trained.image_size)(source.channels)
-    splits = source.load(decoder)
-    faces = getattr(splits, cfg.split)
-    if faces is None or not len(faces):
-        known = " or ".join(name for name in ("test", "val", "train") if getattr(splits, name))
-        raise ConfigError(f"data={cfg.data.name} has no {cfg.split} split; set split={known}")
-    model = build_model(trained, len(source.space))
-    load_average(model, checkpoint)
-    scored = score(model.to(chosen_device(cfg.accelerator)), EvalLoader(faces, cfg.data.batch_eval), len(source.space))
-    decoder.rejects.check()  # streamed faces are found unreadable by now, and others scored in their place
-    classes = list(source.space.classes)
-    results = {cfg.split: scored.scores.to_dict(classes), "classes": classes, "data": cfg.data.name}
-    results["environment"] = environment()
-    write_json(run_dir / "metrics.json", results)
-    write_predictions(run_dir / "predictions.parquet", {cfg.split: scored}, {cfg.split: faces}, classes)
-    log.info("%s of data=%s, %d faces: %s", cfg.split, cfg.data.name, len(faces), headline(scored.scores))
-    return results
-
-
-def trusted_config(checkpoint: Checkpoint, allow_targets: list[str], path: Path) -> DictConfig:
-    """Return a checkpoint's configuration; raise ConfigError where its network is of modules nobody trusts."""
-    config = checkpoint["config"]
-    require_trusted({part: config[part] for part in ("backbone", "head")}, allow_targets, path)
-    return DictConfig(config)
-
-
-def headline(scores: Scores) -> str:
-    """Return the main figures of a split on one line, in percent."""
-    names = ("macro_f1", "accuracy", "balanced_accuracy")
-    return "  ".join(f"{name} {100 * getattr(scores, name):.2f}" for name in names)
-
-
-def chosen_device(accelerator: str) -> str:
-    """Return the device on which a checkpoint is asked; raise ConfigError for an accelerator that is not there."""
-    require_choice("accelerator", accelerator, ("auto", "cpu", "gpu", "cuda"))
-    available = torch.cuda.is_available()
-    if accelerator in ("gpu", "cuda") and not available:
-        raise ConfigError(f"accelerator={accelerator} asks for a GPU, and there is none; set accelerator=auto")
-    return "cpu" if accelerator == "cpu" or not available else "cuda"
 
 
 def _require_splits(asked: Sequence[str] | None, data: FaceData) -> None:

@@ -43,6 +43,12 @@ def score(model: nn.Module, loader: EvalLoader, classes: int) -> Scored:
     return Scored(seen.probs, seen.labels, metrics.compute())
 
 
+def headline(scores: Scores) -> str:
+    """Return the main figures of a split on one line, in percent."""
+    names = ("macro_f1", "accuracy", "balanced_accuracy")
+    return "  ".join(f"{name} {100 * getattr(scores, name):.2f}" for name in names)
+
+
 @torch.inference_mode()
 def fit_class_means(model: nn.Module, loader: EvalLoader, classes: int) -> None:
     """Make the linear classifier of `model`'s head the nearest class mean of the labeled faces' features.

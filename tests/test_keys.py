@@ -9,7 +9,7 @@ from fer_ssl.cli import CONF
 from fer_ssl.errors import ConfigError
 from fer_ssl.keys import READ, require_own_terms, require_read
 
-VERBS = ("train", "evaluate", "audit", "prepare", "pseudo_label", "self_train", "tune")
+VERBS = ("train", "evaluate", "predict", "audit", "prepare", "pseudo_label", "self_train", "tune")
 CHOICES = [
     f"{sign}{group}={file.stem}"
     for sign, groups in {"": READ, "+": ("experiment", "ablation", "sweep", "protocol")}.items()

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from comparing import weights
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 from PIL import Image
 from running import TINY, composed
 
@@ -23,7 +24,8 @@ from fer_ssl.run import run
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FILE = re.compile(r"^`([\w/]+\.(?:py|yaml))`\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-COMMAND = re.compile(r"^python -m fer_ssl\.(train|evaluate) ([^\[].*)$", re.MULTILINE)
+COMMAND = re.compile(r"^python -m fer_ssl\.(train|evaluate|predict|pseudo_label|self_train) ([^\[].*)$", re.MULTILINE)
+MAIN_PART = {"predict": "unlabeled.pool", "pseudo_label": "selection.threshold"}
 SIZES = [option for option in TINY if not option.startswith(("backbone.", "data."))]
 FACES = [option for option in TINY if option.startswith("data.")]
 NETWORK = [option for option in TINY if option.startswith("backbone.")]
@@ -45,7 +47,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def commands(page: Path) -> list[tuple[str, list[str]]]:
-    """Return (verb, arguments) of every command line on a page that starts training or evaluation."""
+    """Return (verb, arguments) of every command line on a page that trains, scores or predicts."""
     text = page.read_text().replace("\\\n", " ")
     return [(verb, shlex.split(arguments, comments=True)) for verb, arguments in COMMAND.findall(text)]
 
@@ -115,6 +117,29 @@ def test_the_recipe_for_a_backbone(project: Path, tmp_path: Path) -> None:
     assert longer["train"]["steps"] == 4
 
 
+def test_scores_by_group_are_those_of_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(composed(*TINY, "run_dir=outputs/scored"))
+    rows = pq.read_table("outputs/scored/predictions.parquet").to_pylist()
+    group = {row["id"]: "ab"[number % 2] for number, row in enumerate(rows[1:])}
+    Path("groups.csv").write_text("".join(f"{a},{b}\n" for a, b in [("id", "group"), *group.items()]))
+    page = (ROOT / "docs" / "reading.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    capsys.readouterr()
+    exec(code, {})
+    told = dict(line.split(":", 1) for line in capsys.readouterr().out.splitlines())
+    assert told.keys() == {"a", "b", "unknown"}
+    members = [row for row in rows if group.get(row["id"]) == "a"]
+    recalls = []
+    for label in range(7):
+        of_class = [row["prediction"] == label for row in members if row["label"] == label]
+        recalls.append(f"{sum(of_class) / max(len(of_class), 1):.2f}")
+    assert told["a"].startswith(f" {len(members)} faces, ")
+    assert told["a"].endswith(f"recall {' '.join(recalls)}")
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_shown_composes(page: Path, project: Path) -> None:
     for verb, arguments in commands(page):
@@ -122,7 +147,7 @@ def test_every_command_shown_composes(page: Path, project: Path) -> None:
             continue  # it extends a configuration that comes with the extra
         overrides = [each for each in arguments if each not in ("--config-dir", "conf", "-m", "--cfg", "job")]
         cfg = composed(f"hydra.searchpath=[file://{project}/conf]", *map(first_value, overrides), config=verb)
-        assert cfg.data.source._target_
+        assert OmegaConf.select(cfg, MAIN_PART.get(verb, "data.source"))._target_
 
 
 def first_value(override: str) -> str:

@@ -16,10 +16,12 @@ from test_conf import EXPERIMENTS
 from fer_ssl.build import build_data, build_model, build_module, known
 from fer_ssl.checkpoints import load_average, read_checkpoint
 from fer_ssl.claim import claimed
+from fer_ssl.devices import chosen_device
 from fer_ssl.errors import ConfigError, DataError, DivergedError
+from fer_ssl.inference import score_checkpoint
 from fer_ssl.method.losses import InfoNCE
 from fer_ssl.method.thresholds import DynamicThreshold
-from fer_ssl.run import chosen_device, run, score_checkpoint
+from fer_ssl.run import run
 from fer_ssl.scoring import predict
 from fer_ssl.types import LabelSpace
 

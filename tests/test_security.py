@@ -11,8 +11,8 @@ import torch
 from running import composed, trained
 
 from fer_ssl.errors import ConfigError
+from fer_ssl.inference import score_checkpoint
 from fer_ssl.masking import Masked, masked, masked_tree
-from fer_ssl.run import score_checkpoint
 from fer_ssl.trust import require_trusted
 
 PACKAGE = Path(__file__).parent.parent / "fer_ssl"

@@ -1,0 +1,142 @@
+"""A checkpoint at work: scored on labeled faces, or asked about faces that nobody labeled."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hydra.utils import get_object
+from omegaconf import DictConfig
+from torch import Tensor
+
+from fer_ssl.build import build_decoder, build_model
+from fer_ssl.check import require_data_root, require_pool
+from fer_ssl.checkpoints import Checkpoint, load_average, read_checkpoint, require_classifier, require_space
+from fer_ssl.data.decode import Decoder
+from fer_ssl.data.loader import EvalLoader
+from fer_ssl.devices import chosen_device
+from fer_ssl.errors import ConfigError
+from fer_ssl.method.choices import require_choice
+from fer_ssl.nn.model import FaceModel
+from fer_ssl.parts import make
+from fer_ssl.results import environment, write_json, write_predictions
+from fer_ssl.scoring import headline, predict, score
+from fer_ssl.trust import require_trusted
+from fer_ssl.types import LabeledView
+from fer_ssl.values import require_values
+
+log = logging.getLogger(__name__)
+
+PREDICTED = "unlabeled"  # what the split of such faces is called in predictions.parquet
+
+
+def score_checkpoint(cfg: DictConfig) -> dict[str, Any]:
+    """Score a checkpoint on `cfg.split` of `cfg.data`, write metrics and predictions, and print the main figures."""
+    require_choice("split", cfg.split, ("test", "train", "val"))
+    require_data_root(cfg)
+    checkpoint, trained = opened(cfg)
+    source = make(cfg.data.source)
+    require_space(checkpoint, source.space, Path(cfg.ckpt_path))
+    decoder = build_decoder(cfg, trained.image_size)(source.channels)
+    splits = source.load(decoder)
+    faces = getattr(splits, cfg.split)
+    if faces is None or not len(faces):
+        known = " or ".join(name for name in ("test", "val", "train") if getattr(splits, name))
+        raise ConfigError(f"data={cfg.data.name} has no {cfg.split} split; set split={known}")
+    model = averaged(checkpoint, trained, cfg.accelerator)
+    scored = score(model, EvalLoader(faces, cfg.data.batch_eval), len(source.space))
+    decoder.rejects.check()  # streamed faces are found unreadable by now, and others scored in their place
+    run_dir, classes = Path(cfg.run_dir), list(source.space.classes)
+    results = {cfg.split: scored.scores.to_dict(classes), "classes": classes, "data": cfg.data.name}
+    results["environment"] = environment()
+    write_json(run_dir / "metrics.json", results)
+    write_predictions(run_dir / "predictions.parquet", {cfg.split: scored}, {cfg.split: faces}, classes)
+    log.info("%s of data=%s, %d faces: %s", cfg.split, cfg.data.name, len(faces), headline(scored.scores))
+    return results
+
+
+def predict_faces(cfg: DictConfig) -> dict[str, Any]:
+    """Write what a checkpoint says of the faces of `cfg.unlabeled`, and return how its predictions are distributed.
+
+    Faces that cannot be read are listed in rejected.csv and have no prediction.
+    """
+    require_pool(cfg)
+    checkpoint, trained = opened(cfg)
+    run_dir, classes = Path(cfg.run_dir), [str(name) for name in checkpoint["classes"]]
+    channels = cfg.channels or learned_channels(trained)
+    decoder = Decoder(trained.image_size, channels, cfg.resident, cfg.resident_gib, cfg.max_rejected)
+    faces = make(cfg.unlabeled.pool).load(decoder)
+    seen = predict(averaged(checkpoint, trained, cfg.accelerator), EvalLoader(faces, cfg.batch))
+    decoder.rejects.check()
+    replaced = [name for _, name in decoder.rejects.reasons]  # by other faces, where they are streamed
+    rows = torch.from_numpy(np.flatnonzero(~np.isin(faces.ids.tolist(), replaced)))
+    faces, seen = faces.subset(rows), LabeledView(seen.probs[rows], seen.labels[rows])
+    summary = distribution(seen.probs, classes) | {"unreadable": len(replaced)}
+    run_dir.mkdir(parents=True, exist_ok=True)
+    write_predictions(run_dir / "predictions.parquet", {PREDICTED: seen}, {PREDICTED: faces}, classes)
+    if replaced:
+        decoder.rejects.write_csv(run_dir / "rejected.csv")
+    write_json(run_dir / "predictions.json", summary | {"checkpoint": str(cfg.ckpt_path), "environment": environment()})
+    log.info("%s", told_in_short(summary))
+    return summary
+
+
+def opened(cfg: DictConfig) -> tuple[Checkpoint, DictConfig]:
+    """Return the checkpoint that a verb was given, and the configuration of its run.
+
+    Raises ConfigError for none, for one without a classifier or with a network of modules that nobody trusts, and for a
+    folder that holds a run.
+    """
+    if cfg.ckpt_path is None:
+        raise ConfigError("there is no checkpoint to ask; set ckpt_path=<run>/checkpoints/last.ckpt")
+    require_values(cfg)
+    path = Path(cfg.ckpt_path)
+    checkpoint = read_checkpoint(path)
+    trained = trusted_config(checkpoint, cfg.allow_targets, path)
+    require_classifier(checkpoint, path)
+    if (Path(cfg.run_dir) / "config.yaml").exists():
+        raise ConfigError(f"{cfg.run_dir} holds the scores of a run; set hydra.run.dir=<dir> to a folder of its own")
+    return checkpoint, trained
+
+
+def averaged(checkpoint: Checkpoint, trained: DictConfig, accelerator: str) -> FaceModel:
+    """Return the averaged model of a checkpoint on the device that is asked for."""
+    device = chosen_device(accelerator)
+    model = build_model(trained, len(checkpoint["classes"]))
+    load_average(model, checkpoint)
+    return model.to(device)
+
+
+def trusted_config(checkpoint: Checkpoint, allow_targets: list[str], path: Path) -> DictConfig:
+    """Return a checkpoint's configuration; raise ConfigError where its network is of modules nobody trusts."""
+    config = checkpoint["config"]
+    require_trusted({part: config[part] for part in ("backbone", "head")}, allow_targets, path)
+    return DictConfig(config)
+
+
+def learned_channels(trained: DictConfig) -> int:
+    """Return how many channels the faces had that a run learned from: 1 for gray ones, else 3."""
+    source = trained.data.source
+    known = (trained.data.channels, source.get("channels"), getattr(_found(str(source._target_)), "channels", None))
+    return next((channels for channels in known if isinstance(channels, int)), 3)
+
+
+def _found(target: str) -> Any:
+    """Return a class of ours by its path, None for one of other modules: a checkpoint may name any."""
+    return get_object(target) if target.startswith("fer_ssl.data.sources.") else None
+
+
+def distribution(probs: Tensor, classes: list[str]) -> dict[str, Any]:
+    """Return how many `probs` [N, C] there are, the share of each class among their predictions, their confidence."""
+    confidence, labels = probs.max(1)
+    shares = torch.bincount(labels, minlength=len(classes)) / max(len(labels), 1)
+    named = dict(zip(classes, shares.tolist(), strict=True))
+    return {"faces": len(labels), "shares": named, "confidence": float(confidence.mean())}
+
+
+def told_in_short(summary: dict[str, Any]) -> str:
+    """Return one line on what was predicted."""
+    shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in summary["shares"].items())
+    faces = f"{summary['faces']} faces, {summary['unreadable']} unreadable"
+    return f"{faces}: {shares}; mean confidence {summary['confidence']:.2f}"
