@@ -24,7 +24,7 @@ from fer_ssl.results import environment, write_json, write_predictions
 from fer_ssl.scoring import headline, predict, score
 from fer_ssl.trust import require_trusted
 from fer_ssl.types import LabeledView
-from fer_ssl.values import require_values
+from fer_ssl.values import require_range, require_values
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ def score_checkpoint(cfg: DictConfig) -> dict[str, Any]:
     """Score a checkpoint on `cfg.split` of `cfg.data`, write metrics and predictions, and print the main figures."""
     require_choice("split", cfg.split, ("test", "train", "val"))
     require_data_root(cfg)
+    require_range("data.batch_eval", cfg.data.batch_eval)
     checkpoint, trained = opened(cfg)
     source = make(cfg.data.source)
     require_space(checkpoint, source.space, Path(cfg.ckpt_path))
@@ -62,6 +63,7 @@ def predict_faces(cfg: DictConfig) -> dict[str, Any]:
     Faces that cannot be read are listed in rejected.csv and have no prediction.
     """
     require_pool(cfg)
+    require_range("batch", cfg.batch)
     checkpoint, trained = opened(cfg)
     run_dir, classes = Path(cfg.run_dir), [str(name) for name in checkpoint["classes"]]
     channels = cfg.channels or learned_channels(trained)

@@ -22,7 +22,7 @@ RANGES: tuple[tuple[set[str], Callable[[float], bool], str], ...] = (  # keys, w
         "from 0 to 1",
     ),
     (
-        {"alpha", "beta", "bins", "every", "gamma", "memory", "n", "size", "temperature"},
+        {"alpha", "batch", "batch_eval", "beta", "bins", "every", "gamma", "memory", "n", "size", "temperature"},
         lambda value: value > 0,
         "above 0",
     ),

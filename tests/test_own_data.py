@@ -130,6 +130,7 @@ def test_predictions_need_a_checkpoint_and_faces(photos: Path) -> None:
     for options, told in (
         ([f"unlabeled.root={photos}/pool"], "no checkpoint to ask; set ckpt_path="),
         ([checkpoint], r"unlabeled=folder needs the place of its files; set unlabeled\.root="),
+        ([checkpoint, f"unlabeled.root={photos}/pool", "batch=0"], r"batch=0 makes no sense; set batch above 0"),
         ([checkpoint, "unlabeled=same"], r"unlabeled=same names no faces; set unlabeled=folder"),
     ):
         with pytest.raises(ConfigError, match=told):
