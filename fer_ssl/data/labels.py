@@ -110,14 +110,6 @@ def label_map(source: LabelSpace, target: LabelSpace, choices: Mapping[str, str 
     return LabelMap(source, target, {name: other for name, other in by_name.items() if other} | dict(choices or {}))
 
 
-def remap(labels: Tensor, source: LabelSpace, target: LabelSpace) -> Tensor:
-    """Translate labels int64 [N] of `source` into `target`; UNKNOWN stays UNKNOWN.
-
-    Raises DataError for a source class without a counterpart in the target.
-    """
-    return label_map(source, target).labels(labels)
-
-
 def vote_majority(votes: NDArray[np.int64]) -> Tensor:
     """Return the FER+ label of each face from votes int [N, 10] (the columns of VOTE_COLUMNS) as int64 [N].
 

@@ -68,14 +68,12 @@ class ExpressionMetrics(Metric):
     full_state_update = False
     higher_is_better = True
     confusion: Tensor
-    bin_count: Tensor
     bin_gap: Tensor
 
     def __init__(self, num_classes: int, bins: int = 15, over_ranks: bool = True) -> None:
         super().__init__(sync_on_compute=over_ranks)
         self.num_classes, self.bins = num_classes, bins
         self.add_state("confusion", torch.zeros(num_classes, num_classes, dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("bin_count", torch.zeros(bins, dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("bin_gap", torch.zeros(bins, dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, probs: Tensor, labels: Tensor) -> None:
@@ -87,7 +85,6 @@ class ExpressionMetrics(Metric):
         self.confusion += multiclass_confusion_matrix(probs, labels, self.num_classes)
         confidence, predictions = probs.max(1)
         rows = (confidence * self.bins).ceil().long().sub(1).clamp(0, self.bins - 1)
-        self.bin_count += torch.bincount(rows, minlength=self.bins)
         self.bin_gap.index_add_(0, rows, confidence.double() - (predictions == labels).double())
 
     def compute(self) -> Scores:

@@ -36,9 +36,9 @@ def _cell(cell: object) -> Html:
     return cell if isinstance(cell, Html) and cell.startswith("<td") else tag("td", cell)
 
 
-def percent(value: object, digits: int = 2) -> str:
+def percent(value: object) -> str:
     """Return a fraction as percent without the sign; a dash for what was not measured."""
-    return f"{100 * value:.{digits}f}" if isinstance(value, int | float) else "-"
+    return f"{100 * value:.2f}" if isinstance(value, int | float) else "-"
 
 
 def document(title: str, parts: Iterable[Html]) -> str:

@@ -88,14 +88,11 @@ def _learning_rate(run: Run) -> Html | None:
 
 
 def _loss_curves(run: Run) -> list[Curve]:
-    totals = {"train/loss": ("total", "-"), "val/loss": ("validation", ":")}
-    terms = [name for name in run.history if name.startswith("train/") and name not in totals]
+    terms = [name for name in run.history if name.startswith("train/") and name != "train/loss"]
     curves = [
         Curve(name.removeprefix("train/"), run.history[name], class_color(place)) for place, name in enumerate(terms)
     ]
-    return curves + [
-        Curve(name, run.history[key], INK, dash) for key, (name, dash) in totals.items() if key in run.history
-    ]
+    return curves + ([Curve("total", run.history["train/loss"], INK)] if "train/loss" in run.history else [])
 
 
 def _calibration(run: Run) -> Html | None:

@@ -21,7 +21,6 @@ from fer_ssl.data.labels import (
     VOTE_COLUMNS,
     LabelMap,
     label_map,
-    remap,
     vote_majority,
     vote_probabilities,
 )
@@ -76,22 +75,22 @@ def test_names_mean_the_same_in_every_form():
     assert label_map(ABAW, FERPLUS, {"Other": None}).mapping["Happiness"] == "happiness"
 
 
-def test_remap_keeps_unknown():
-    assert remap(torch.tensor([3, UNKNOWN, 6]), FER2013, ABAW).tolist() == [4, UNKNOWN, 0]
+def test_unknown_labels_stay_unknown():
+    assert label_map(FER2013, ABAW).labels(torch.tensor([3, UNKNOWN, 6])).tolist() == [4, UNKNOWN, 0]
 
 
-def test_remap_within_a_space_changes_nothing():
-    assert remap(torch.arange(7), FER2013, FER2013).tolist() == list(range(7))
+def test_a_map_within_a_space_changes_nothing():
+    assert label_map(FER2013, FER2013).labels(torch.arange(7)).tolist() == list(range(7))
 
 
-def test_remap_by_equal_names():
+def test_classes_are_mapped_by_equal_names():
     ours = LabelSpace("ours", ("neutral", "fear"))
-    assert remap(torch.tensor([0, 1]), ours, FER2013).tolist() == [6, 2]
+    assert label_map(ours, FER2013).labels(torch.tensor([0, 1])).tolist() == [6, 2]
 
 
-def test_remap_names_the_class_without_counterpart():
+def test_a_class_without_a_counterpart_is_named():
     with pytest.raises(DataError, match="contempt"):
-        remap(torch.tensor([0]), LabelSpace("mine", ("neutral", "contempt")), FER2013)
+        label_map(LabelSpace("mine", ("neutral", "contempt")), FER2013).labels(torch.tensor([0]))
 
 
 def test_label_map_refuses_classes_outside_either_space():
@@ -112,7 +111,7 @@ def test_soft_labels_add_up_where_classes_merge():
 def test_soft_labels_follow_labels():
     one_hot = torch.eye(8)
     mapped = label_map(FERPLUS, ABAW).soft_labels(one_hot).argmax(1)
-    assert mapped.tolist() == remap(torch.arange(8), FERPLUS, ABAW).tolist()
+    assert mapped.tolist() == label_map(FERPLUS, ABAW).labels(torch.arange(8)).tolist()
 
 
 def majority_by_hand(votes: list[int]) -> int:
