@@ -95,7 +95,7 @@ class ParquetPool:
     def _people(self, files: Sequence[Path], rows: NDArray[np.int64]) -> NDArray[np.str_] | None:
         if self.subject_column is None:
             return None
-        table = read_columns(files, [self.subject_column], "set +unlabeled.pool.subject_column=<column>")
+        table = read_columns(files, [self.subject_column], "set unlabeled.subject_column=<column>")
         names = table[self.subject_column].to_pylist()
         own = (f"nobody named, row {row}" for row in range(len(names)))  # no two nameless faces are one person
         return np.array([face if name is None else name for name, face in zip(names, own, strict=True)], str)[rows]

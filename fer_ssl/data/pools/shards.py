@@ -151,12 +151,12 @@ def _with_group(identity_pattern: str) -> re.Pattern[str]:
     except re.error as error:
         raise ConfigError(
             f"identity_pattern {identity_pattern!r} is no regular expression ({error}); set "
-            "+unlabeled.pool.identity_pattern"
+            "unlabeled.identity_pattern to one"
         ) from None
     if not pattern.groups:
         raise ConfigError(
             f"identity_pattern {identity_pattern!r} has no group that holds the person; set "
-            "+unlabeled.pool.identity_pattern, its person in parentheses"
+            "unlabeled.identity_pattern, its person in parentheses"
         )
     return pattern
 

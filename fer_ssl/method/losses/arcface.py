@@ -11,8 +11,8 @@ from fer_ssl.method.losses.base import Term, Weight, require
 from fer_ssl.types import Step
 
 REMEDY = (
-    "set unlabeled.identities=true (folder), +unlabeled.pool.identity_pattern=<expression> (shards) or "
-    "+unlabeled.pool.subject_column=<column> (parquet), or bring a pool whose faces have subjects"
+    "set unlabeled.identities=true (folder), unlabeled.identity_pattern=<expression> (shards) or "
+    "unlabeled.subject_column=<column> (parquet), or bring a pool whose faces have subjects"
 )
 
 

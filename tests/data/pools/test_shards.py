@@ -66,7 +66,7 @@ def test_a_pattern_that_names_nobody_gives_no_people(root):
 
 @pytest.mark.parametrize(("pattern", "reason"), [("([A-", "is no regular expression"), ("A.*", "has no group")])
 def test_a_pattern_that_cannot_name_anybody_is_refused(root, pattern, reason):
-    with pytest.raises(ConfigError, match=rf"{reason}.* set \+unlabeled\.pool\.identity_pattern"):
+    with pytest.raises(ConfigError, match=rf"{reason}.* set unlabeled\.identity_pattern"):
         ShardPool(root, identity_pattern=pattern).load(Decoder(8, 1))
 
 
