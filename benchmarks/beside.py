@@ -35,9 +35,9 @@ def table(records: Path) -> Iterator[str]:
     yield "| method, labels per class | accuracy: theirs | ours | spread | macro-F1: theirs | ours | spread |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
     for method, (accuracy, macro_f1, name) in THEIRS.items():
-        runs = [Run(folder) for folder in sorted(records.glob(f"{name}_seed?"))]
-        cells = [*_cells(runs, "accuracy", accuracy), *_cells(runs, "macro_f1", macro_f1)]
-        yield f"| {method} | {' | '.join(cells)} |"
+        if runs := [Run(folder) for folder in sorted(records.glob(f"{name}_seed?"))]:
+            cells = [*_cells(runs, "accuracy", accuracy), *_cells(runs, "macro_f1", macro_f1)]
+            yield f"| {method} | {' | '.join(cells)} |"
 
 
 def _cells(runs: list[Run], score: str, theirs: float) -> list[str]:

@@ -32,6 +32,7 @@ TEACH_TWO = "loss.pseudo_label.views=[strong,strong2]"
 # by record: what was tried, and its overrides; from scratch, from scratch with more labels, from features
 TRIED = {
     "supervised": ("labels alone", ["+experiment=supervised"]),
+    "supervised_cosine": ("labels alone, logits from cosines", ["+experiment=supervised", "head=cosine"]),
     "dtm_infonce": (
         "`dtm_infonce_uncertain` with InfoNCE x 0.5 between two views of the student, temperature 0.2",
         ["+experiment=dtm_infonce_uncertain", "loss.infonce.weight=0.5", *STUDENT],
