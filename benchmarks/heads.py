@@ -10,6 +10,7 @@ from fer_ssl.reports.run import Run
 
 MARK = "# Measured: "
 BUDGET = 100  # labels per class
+STEPS = 1000  # of the protocol
 
 
 def write_heads(records: Path, folder: Path, parts: Mapping[str, Sequence[str]]) -> None:
@@ -52,9 +53,11 @@ def settings(run: Run, parts: Sequence[str]) -> str:
     """Return what a run on FER2013 had beside its experiment: overrides, features, labels."""
     budget = run.setting("data.labels_per_class")
     labels = "all labels" if budget is None else f"{budget} labels per class"
+    steps = run.setting("trainer.max_steps")
+    length = [] if steps == STEPS else [f"trainer.max_steps={steps}"]
     init = run.setting("backbone.init")
     start = [] if init is None else [f"from the features of {init}"]
-    return f"{' '.join(['+protocol=p1', *parts, *start])}, {labels}"
+    return f"{' '.join(['+protocol=p1', *length, *parts, *start])}, {labels}"
 
 
 def pool(run: Run) -> list[str]:
@@ -63,20 +66,28 @@ def pool(run: Run) -> list[str]:
 
 
 def outcome_of_rounds(group: Sequence[Run]) -> str:
-    """Return scores in percent of a teacher and of its last student, and the cost of all rounds, of one seed."""
-    teacher, *students = sorted(group, key=lambda run: run.name)
-    scores = [f"{100 * run.score('test.macro_f1'):.2f}" for run in (teacher, students[-1])]
-    minutes = sum(run.score("train.seconds") for run in group) / 60
-    return f"macro-F1 {scores[0]} of the teacher, {scores[1]} of student {len(students)}, 1 seed, {minutes:.1f} min"
+    """Return the scores in percent of teachers and of their last students over seeds, and the cost of all rounds."""
+    by_seed: dict[object, list[Run]] = {}
+    for run in sorted(group, key=lambda run: int(run.name.rpartition("round")[2])):
+        by_seed.setdefault(run.setting("seed"), []).append(run)
+    teachers, students = ([runs[place] for runs in by_seed.values()] for place in (0, -1))
+    minutes = sum(run.score("train.seconds") for run in group) / 60 / len(by_seed)
+    last = students[0].name.rpartition("round")[2]
+    seeds = f"{len(by_seed)} seed{'s' if len(by_seed) > 1 else ''}"
+    return f"macro-F1 {score(teachers)} of the teacher, {score(students)} of student {last}, {seeds}, {minutes:.1f} min"
+
+
+def score(group: Sequence[Run]) -> str:
+    """Return the score in percent over seeds."""
+    scores = [100 * run.score("test.macro_f1") for run in group]
+    return f"{mean(scores):.2f}" + (f" ± {stdev(scores):.2f}" if len(scores) > 1 else "")
 
 
 def outcome(group: Sequence[Run]) -> str:
     """Return score in percent over seeds and cost of the runs of an experiment."""
-    scores = [100 * run.score("test.macro_f1") for run in group]
-    spread = f" ± {stdev(scores):.2f}" if len(scores) > 1 else ""
     minutes = mean(run.score("train.seconds") for run in group) / 60
-    seeds = f"{len(scores)} seed{'s' if len(scores) > 1 else ''}"
-    return f"macro-F1 {mean(scores):.2f}{spread}, {seeds}, {minutes:.1f} min"
+    seeds = f"{len(group)} seed{'s' if len(group) > 1 else ''}"
+    return f"macro-F1 {score(group)}, {seeds}, {minutes:.1f} min"
 
 
 def with_lines(text: str, measured: Sequence[str]) -> str:

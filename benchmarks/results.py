@@ -155,7 +155,7 @@ SUITES = TESTED | {"recipe": recipe, "ablation": ablation, "pretraining": pretra
 def run(name: str, overrides: list[str], folder: str, threads: int) -> None:
     """Train one run with its log beside it, unless it is finished; a stopped one continues."""
     run_dir, record = Path("outputs") / folder / name, RECORDS / folder / name
-    if any(record.rglob("metrics.json")):
+    if record.exists():
         return
     run_dir.mkdir(parents=True, exist_ok=True)
     resume = ["ckpt_path=last"] if (run_dir / "checkpoints" / "last.ckpt").exists() else []
@@ -165,8 +165,10 @@ def run(name: str, overrides: list[str], folder: str, threads: int) -> None:
         environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
         status = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, env=environment).returncode
     if status == 0:
+        staged = record.with_name(f"{name}.part")
         for place in sorted(run_dir.glob("round_*")) or [run_dir]:
-            keep_record(place, record / place.relative_to(run_dir))
+            keep_record(place, staged / place.relative_to(run_dir))
+        staged.rename(record)  # all rounds or none
     print(f"{name}: {'finished' if status == 0 else f'FAILED, see {run_dir}/log.txt'}", flush=True)
 
 

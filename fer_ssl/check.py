@@ -140,7 +140,7 @@ def _require_pool_root(cfg: DictConfig) -> None:
 
 def require_data_root(cfg: DictConfig) -> None:
     """Raise ConfigError for a set of labeled faces without the place of its files."""
-    if cfg.data.name in ("synthetic", "mixed") and cfg.data.root is not None:
+    if not _reads_root(cfg.data):
         remedy = "data.sets.<name>.root=<dir>" if cfg.data.name == "mixed" else "data=folder, fer2013 or another set"
         raise ConfigError(f"data={cfg.data.name} does not read data.root={cfg.data.root}; set {remedy}")
     if cfg.data.name == "mixed":
@@ -149,6 +149,14 @@ def require_data_root(cfg: DictConfig) -> None:
                 raise ConfigError(f"set {name!r} needs the place of its files; set data.sets.{name}.root=<dir>")
     elif cfg.data.name != "synthetic" and cfg.data.root is None:
         raise ConfigError(f"data={cfg.data.name} needs the place of its files; set data.root=<dir>")
+
+
+def _reads_root(data: DictConfig) -> bool:
+    """Tell whether a set takes the root that `data` names, or a set of a mixture has its own below it."""
+    if data.root is None or data.name not in ("synthetic", "mixed"):
+        return True
+    sets = data.get("sets", {}).values()
+    return any(str(part.get("root", "")).startswith(str(data.root)) for part in sets)
 
 
 def _heldout_exists(cfg: DictConfig) -> None:

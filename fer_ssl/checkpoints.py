@@ -13,6 +13,7 @@ from torch import nn
 from fer_ssl.errors import ConfigError
 from fer_ssl.files import refusal, require_checksums
 from fer_ssl.places import PLACE_KEYS
+from fer_ssl.trees import flat
 from fer_ssl.types import LabelSpace
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ TOLD = 3  # changed settings that a message names
 FREE_TO_CHANGE = (
     "run_dir",
     "ckpt_path",
+    "data.max_rejected",
     "logger",
     "callback",
     "trainer.max_steps",
@@ -172,7 +174,7 @@ def require_state(checkpoint: Checkpoint, module: nn.Module, path: Path) -> None
 
 def changed_settings(saved: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
     """Return `key=saved, now wanted` for every setting of the computation that a resumed run changes."""
-    before, now = (dict(_flat(config)) for config in (saved, wanted))
+    before, now = (dict(flat(config)) for config in (saved, wanted))
     keys = sorted(key for key in before.keys() | now.keys() if not key.startswith(FREE_TO_CHANGE))
     return [f"{key}={before.get(key)}, now {now.get(key)}" for key in keys if before.get(key) != now.get(key)]
 
@@ -181,14 +183,6 @@ def changed_length(saved: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
     """Return the same for the number of steps, along which schedules and ramps are drawn."""
     before, now = (config["trainer"]["max_steps"] for config in (saved, wanted))
     return [] if before == now else [f"trainer.max_steps={before}, now {now}"]
-
-
-def _flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield from _flat(value, f"{prefix}{key}.")
-    else:
-        yield prefix.removesuffix("."), node
 
 
 def load_average(model: nn.Module, checkpoint: Checkpoint) -> None:

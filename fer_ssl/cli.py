@@ -105,16 +105,17 @@ def require_folder(arguments: Sequence[str]) -> None:
 def require_multirun() -> None:
     """Raise ConfigError for a list of runs where one run was asked for, which would train none of the list."""
     hydra = HydraConfig.get()
-    of_a_sweep = not OmegaConf.is_missing(hydra.job, "num")  # a job of one may be typed by hand
+    of_a_sweep = not OmegaConf.is_missing(hydra.job, "num")  # as its jobs say, which are processes of their own
     if (sweep := hydra.runtime.choices.get("sweep")) is not None and hydra.mode == RunMode.RUN and not of_a_sweep:
-        raise ConfigError(f"+sweep={sweep} is a list of runs; add -m to train them all")
+        raise ConfigError(f"+sweep={sweep} is a list of runs; add -m to train them all, or hydra.job.num=0 for one")
 
 
-def require_lasting_folder(ckpt_path: str | None) -> None:
+def require_lasting_folder(cfg: DictConfig) -> None:
     """Raise ConfigError for a run that looks for its earlier life in a folder named after this second."""
-    if ckpt_path in ("auto", "last") and "${now:" in _run_dir():
+    named_after_now = "${now:" in _run_dir() and cfg.run_dir == HydraConfig.get().runtime.output_dir
+    if cfg.ckpt_path in ("auto", "last") and named_after_now and HydraConfig.get().mode == RunMode.RUN:
         raise ConfigError(
-            f"ckpt_path={ckpt_path} looks in the run's own folder, and this one is new; "
+            f"ckpt_path={cfg.ckpt_path} looks in the run's own folder, and this one is new; "
             "set hydra.run.dir=<dir> to the folder of the run to go on with"
         )
 

@@ -6,23 +6,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from hydra.utils import get_object
 from omegaconf import DictConfig
 from torch import Tensor
 
 from fer_ssl.build import build_decoder, build_model
 from fer_ssl.check import require_data_root, require_pool
 from fer_ssl.checkpoints import Checkpoint, load_average, read_checkpoint, require_classifier, require_space
-from fer_ssl.data.decode import Decoder
+from fer_ssl.data.joined import replaced
 from fer_ssl.data.loader import EvalLoader
 from fer_ssl.devices import chosen_device
-from fer_ssl.errors import ConfigError
+from fer_ssl.errors import ConfigError, DataError
 from fer_ssl.method.choices import require_choice
 from fer_ssl.nn.model import FaceModel
 from fer_ssl.parts import make
 from fer_ssl.results import environment, write_json, write_predictions
 from fer_ssl.scoring import headline, predict, score
-from fer_ssl.trust import require_trusted
+from fer_ssl.trust import require_plain, require_trusted
 from fer_ssl.types import LabeledView
 from fer_ssl.values import require_range, require_values
 
@@ -63,22 +62,21 @@ def predict_faces(cfg: DictConfig) -> dict[str, Any]:
     Faces that cannot be read are listed in rejected.csv and have no prediction.
     """
     require_pool(cfg)
-    require_range("batch", cfg.batch)
+    require_range("data.batch_eval", cfg.data.batch_eval)
     checkpoint, trained = opened(cfg)
     run_dir, classes = Path(cfg.run_dir), [str(name) for name in checkpoint["classes"]]
-    channels = cfg.channels or learned_channels(trained)
-    decoder = Decoder(trained.image_size, channels, cfg.resident, cfg.resident_gib, cfg.max_rejected)
+    decoder = build_decoder(cfg, trained.image_size)(cfg.data.channels or learned_channels(checkpoint))
     faces = make(cfg.unlabeled.pool).load(decoder)
-    seen = predict(averaged(checkpoint, trained, cfg.accelerator), EvalLoader(faces, cfg.batch))
-    decoder.rejects.check()
-    replaced = [name for _, name in decoder.rejects.reasons]  # by other faces, where they are streamed
-    rows = torch.from_numpy(np.flatnonzero(~np.isin(faces.ids.tolist(), replaced)))
-    faces, seen = faces.subset(rows), LabeledView(seen.probs[rows], seen.labels[rows])
-    summary = distribution(seen.probs, classes) | {"unreadable": len(replaced)}
+    seen = predict(averaged(checkpoint, trained, cfg.accelerator), EvalLoader(faces, cfg.data.batch_eval))
     run_dir.mkdir(parents=True, exist_ok=True)
+    decoder.rejects.write_csv(run_dir / "rejected.csv")
+    decoder.rejects.check()
+    rows = torch.from_numpy(np.flatnonzero(~replaced(faces.images)))
+    faces, seen = faces.subset(rows), LabeledView(seen.probs[rows], seen.labels[rows])
+    if not len(faces):
+        raise DataError(f"none of the faces of {cfg.unlabeled.root} can be read; {run_dir / 'rejected.csv'} tells why")
+    summary = distribution(seen.probs, classes) | {"unreadable": len(decoder.rejects)}
     write_predictions(run_dir / "predictions.parquet", {PREDICTED: seen}, {PREDICTED: faces}, classes)
-    if replaced:
-        decoder.rejects.write_csv(run_dir / "rejected.csv")
     write_json(run_dir / "predictions.json", summary | {"checkpoint": str(cfg.ckpt_path), "environment": environment()})
     log.info("%s", told_in_short(summary))
     return summary
@@ -98,7 +96,7 @@ def opened(cfg: DictConfig) -> tuple[Checkpoint, DictConfig]:
     trained = trusted_config(checkpoint, cfg.allow_targets, path)
     require_classifier(checkpoint, path)
     if (Path(cfg.run_dir) / "config.yaml").exists():
-        raise ConfigError(f"{cfg.run_dir} holds the scores of a run; set hydra.run.dir=<dir> to a folder of its own")
+        raise ConfigError(f"{cfg.run_dir} holds a run; set hydra.run.dir=<dir> to a folder of its own")
     return checkpoint, trained
 
 
@@ -113,20 +111,19 @@ def averaged(checkpoint: Checkpoint, trained: DictConfig, accelerator: str) -> F
 def trusted_config(checkpoint: Checkpoint, allow_targets: list[str], path: Path) -> DictConfig:
     """Return a checkpoint's configuration; raise ConfigError where its network is of modules nobody trusts."""
     config = checkpoint["config"]
+    require_plain(config, path)
     require_trusted({part: config[part] for part in ("backbone", "head")}, allow_targets, path)
     return DictConfig(config)
 
 
-def learned_channels(trained: DictConfig) -> int:
-    """Return how many channels the faces had that a run learned from: 1 for gray ones, else 3."""
-    source = trained.data.source
-    known = (trained.data.channels, source.get("channels"), getattr(_found(str(source._target_)), "channels", None))
-    return next((channels for channels in known if isinstance(channels, int)), 3)
-
-
-def _found(target: str) -> Any:
-    """Return a class of ours by its path, None for one of other modules: a checkpoint may name any."""
-    return get_object(target) if target.startswith("fer_ssl.data.sources.") else None
+def learned_channels(checkpoint: Checkpoint) -> int:
+    """Return how many channels the faces had that a run learned from; raise ConfigError where it did not note that."""
+    source = checkpoint["config"]["data"]
+    known = (checkpoint.get("FaceData", {}).get("channels"), source.get("channels"))
+    channels: int | None = next((each for each in known if each is not None), None)
+    if channels is None:
+        raise ConfigError("the checkpoint does not tell if it learned gray faces; set data.channels=1, or 3 for colour")
+    return channels
 
 
 def distribution(probs: Tensor, classes: list[str]) -> dict[str, Any]:

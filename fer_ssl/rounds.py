@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fer_ssl.build import build_data, build_model, build_threshold, plain
 from fer_ssl.checkpoints import load_average, read_checkpoint, require_classifier
+from fer_ssl.data.joined import replaced
 from fer_ssl.data.module import FaceData
 from fer_ssl.data.pool_labels import write_pool_labels
 from fer_ssl.devices import chosen_device
@@ -62,7 +63,7 @@ def label_pool(
     probs = predict(model, data.eval_loader(pool)).probs
     threshold = build_threshold(selection, len(data.space), {"class_counts": data.class_counts, "pool_size": len(pool)})
     gate = select(threshold, selection.epoch, predict(model, data.eval_loader(observed)), probs)
-    columns = label_columns(pool, threshold.align(probs), gate, data.decoder.rejects.reasons)
+    columns = label_columns(pool, threshold.align(probs), gate)
     write_pool_labels(path, columns, data.space.classes)
     summary = {"origin": origin} | summarise(columns, pool.labels, data.space.classes, gate.tau)
     write_json(told, summary)
@@ -87,15 +88,14 @@ def select(threshold: Threshold, epoch: int, observed: LabeledView, probs: Tenso
     return gate
 
 
-def label_columns(pool: Faces, probs: Tensor, gate: Gate, unreadable: dict[tuple[str, str], str]) -> dict[str, Any]:
+def label_columns(pool: Faces, probs: Tensor, gate: Gate) -> dict[str, Any]:
     """Return the columns of the file of labels; a face that could not be read, and was replaced, is not kept."""
     confidence, labels = probs.max(1)
-    replaced = np.isin(pool.ids.tolist(), [name for _, name in unreadable])
     return {
         "id": pool.ids.tolist(),
         "pseudo_label": labels.numpy(),
         "confidence": confidence.numpy(),
-        "keep": (gate.keep > 0).numpy() & ~replaced,
+        "keep": (gate.keep > 0).numpy() & ~replaced(pool.images),
         "tau": gate.tau[labels].numpy(),
     }
 

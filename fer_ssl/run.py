@@ -36,6 +36,7 @@ from fer_ssl.module import SemiSupervised
 from fer_ssl.ranks import together
 from fer_ssl.reports import write_report
 from fer_ssl.reports.card import write_card
+from fer_ssl.reports.diagnosis import LAST_SHARE
 from fer_ssl.results import (
     environment,
     write_json,
@@ -48,7 +49,6 @@ from fer_ssl.scoring import Scored, fit_class_means, headline, score
 log = logging.getLogger(__name__)
 
 SCORED = ("test", "val")
-LAST_SHARE = 0.1  # of training, over which the pseudo-label figures of metrics.json are averaged
 
 
 def run(cfg: DictConfig) -> dict[str, Any]:
@@ -150,7 +150,9 @@ def _finish(
         fit_class_means(module.teacher.average, data.eval_loader(data.labeled), len(data.space))
     scored = _score_splits(module, data, splits)
     for reasons in dist.gather_objects(data.decoder.rejects.reasons):
-        data.decoder.rejects.merge(reasons)  # every rank has read its own share of streamed faces
+        data.decoder.rejects.reasons |= reasons  # every rank has read its own share of streamed faces
+    _write_data(run_dir, data)  # again: streamed faces are found unreadable while training
+    data.decoder.rejects.check()
     results = summarise(trainer, data, scored)
     for split, result in scored.items():
         log.info("%s: %s", split, headline(result.scores))
@@ -158,7 +160,6 @@ def _finish(
         for logger in trainer.loggers:
             final = {f"{split}/{k}": v for split in scored for k, v in results[split].items() if isinstance(v, float)}
             logger.log_metrics(final, step=trainer.global_step)
-        _write_data(run_dir, data)  # again: streamed faces are found unreadable while training
         write_predictions(run_dir / "predictions.parquet", scored, data.roles(), list(data.space.classes))
         write_view_preview(run_dir / "views.png", module, data)
         if data.pool is not None and module.needs.pseudo_labels:

@@ -5,7 +5,6 @@ import os
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from fer_ssl.cli import check_torchrun, first_rank_speaks, require_lasting_folder, verb
@@ -22,8 +21,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     first_rank_speaks()
     check_torchrun()
-    if HydraConfig.get().mode == RunMode.RUN:
-        require_lasting_folder(cfg.ckpt_path)
+    require_lasting_folder(cfg)
     from fer_ssl.run import run  # torch and Lightning load only when there is something to train
 
     logging.getLogger(__name__).info("parts: %s", describe(cfg))

@@ -27,6 +27,28 @@ def require_trusted(config: Any, allowed: Sequence[str], path: Path) -> None:
             )
 
 
+def require_plain(config: Any, path: Path) -> None:
+    """Raise ConfigError for a value that refers to another: it could name a `_target_` that nobody has looked at.
+
+    What a run writes is resolved.
+    """
+    if any(isinstance(value, str) and "${" in value for value in values(config)):
+        raise ConfigError(f"{path} holds a reference, which no run of fer_ssl writes; set another ckpt_path")
+
+
+def values(node: Any) -> Iterator[Any]:
+    """Yield every key and value of a tree of plain containers."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield key
+            yield from values(value)
+    elif isinstance(node, list | tuple):
+        for value in node:
+            yield from values(value)
+    else:
+        yield node
+
+
 def targets(node: Any) -> Iterator[str]:
     """Yield every `_target_` of a tree of plain containers."""
     if isinstance(node, dict):

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from fer_ssl.errors import ConfigError
 from fer_ssl.parts import FOREIGN, annotations, parts
+from fer_ssl.trees import flat
 
 SECTIONS = ("data", "unlabeled")  # whose values outside parts have their defaults in a base.yaml
 RANGES: tuple[tuple[set[str], Callable[[float], bool], str], ...] = (  # keys, what they may be, and how it is told
@@ -22,7 +23,7 @@ RANGES: tuple[tuple[set[str], Callable[[float], bool], str], ...] = (  # keys, w
         "from 0 to 1",
     ),
     (
-        {"alpha", "batch", "batch_eval", "beta", "bins", "every", "gamma", "memory", "n", "size", "temperature"},
+        {"alpha", "batch_eval", "beta", "bins", "every", "gamma", "memory", "n", "size", "temperature"},
         lambda value: value > 0,
         "above 0",
     ),
@@ -50,7 +51,7 @@ def require_kinds(cfg: DictConfig, conf: Path, verb: str) -> None:
     """Raise ConfigError for a value of another kind than its default in the files of a `verb`."""
     defaults = dict(_defaults(conf / f"{verb}.yaml"))
     for section in SECTIONS:
-        defaults |= dict(_flat(_read(conf / section / "base.yaml"), f"{section}."))
+        defaults |= dict(flat(_read(conf / section / "base.yaml"), f"{section}."))
     for name, default in defaults.items():
         if isinstance(default, bool | int | float | list):  # words may stand beside other kinds
             require_kind(name, OmegaConf.select(cfg, name), type(default))
@@ -62,15 +63,7 @@ def _defaults(file: Path) -> Iterator[tuple[str, Any]]:
     for entry in content["defaults"]:
         if isinstance(entry, str) and entry != "_self_":
             yield from _defaults(file.with_name(f"{entry}.yaml"))
-    yield from _flat({key: value for key, value in content.items() if key not in ("defaults", "hydra")})
-
-
-def _flat(section: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in section.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{place}{key}.")
-        else:
-            yield place + key, value
+    yield from flat({key: value for key, value in content.items() if key not in ("defaults", "hydra")})
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,24 @@ def test_a_head_holds_the_lines_of_what_was_measured() -> None:
     assert first == "# @package _global_\n# What it is.\n# Measured: 31.5\n# Measured: 32.5\nname: one # two\n"
     assert with_lines(first, ["33.5"]) == first.replace("31.5", "33.5").replace("# Measured: 32.5\n", "")
     assert with_lines(first, []) == text
+
+
+def test_a_head_tells_of_the_teacher_and_its_last_student(tmp_path: Path) -> None:
+    folder = tmp_path / "experiment"
+    folder.mkdir()
+    (folder / "self_training.yaml").write_text("# Rounds.\nname: self_training\n")
+    for seed, number in product((0, 1), (0, 1, 10)):
+        place = tmp_path / "rounds" / f"seed{seed}" / f"round_{number}"
+        place.mkdir(parents=True)
+        name = {"name": f"self_training_round{number}", "seed": seed, "unlabeled": {"name": "same"}}
+        (place / "config.yaml").write_text(json.dumps(name))
+        scores = {"test": {"macro_f1": (40 + number + 2 * seed) / 100}, "train": {"seconds": 60}}
+        (place / "metrics.json").write_text(json.dumps(scores))
+    write_heads(tmp_path, folder, {})
+    told = "macro-F1 41.00 ± 1.41 of the teacher, 51.00 ± 1.41 of student 10, 2 seeds, 3.0 min"
+    assert (
+        folder / "self_training.yaml"
+    ).read_text() == f"# Rounds.\n# Measured: procedural faces: {told}\nname: self_training\n"
 
 
 def test_the_heads_of_the_experiments_tell_what_the_records_hold(tmp_path: Path) -> None:

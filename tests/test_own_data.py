@@ -5,16 +5,12 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
-import torch
-from omegaconf import OmegaConf
 from PIL import Image
 from running import TINY, composed
 
-from fer_ssl.checkpoints import read_checkpoint
-from fer_ssl.errors import ConfigError, DataError, FerError
-from fer_ssl.inference import averaged, learned_channels, predict_faces, score_checkpoint
+from fer_ssl.errors import DataError, FerError
+from fer_ssl.inference import score_checkpoint
 from fer_ssl.run import run
 
 SMALL = [option for option in TINY if not option.startswith("data.")]
@@ -25,11 +21,6 @@ def write_faces(folder: Path, count: int, seed: int) -> None:
     pixels = np.random.default_rng(seed).integers(0, 256, (count, 24, 24, 3), dtype=np.uint8)
     for row, face in enumerate(pixels):
         Image.fromarray(face).save(folder / f"{row:03d}.png")
-
-
-def averaged_model(path: Path) -> torch.nn.Module:
-    checkpoint = read_checkpoint(path)
-    return averaged(checkpoint, OmegaConf.create(checkpoint["config"]), "cpu")
 
 
 @pytest.fixture
@@ -97,51 +88,6 @@ def test_a_run_stops_where_too_many_streamed_test_faces_are_broken(photos: Path)
         own(photos, *streamed)
     assert not (photos / "run" / "metrics.json").exists()
     assert own(photos, *streamed, "data.max_rejected=0.2")["test"]
-
-
-def test_faces_without_labels_get_predictions(photos: Path) -> None:
-    own(photos)
-    (photos / "pool" / "flat" / "003.png").write_bytes(b"no image")
-    place = [f"ckpt_path={photos}/run/checkpoints/last.ckpt", f"unlabeled.root={photos}/pool", "max_rejected=0.1"]
-    found = {}
-    for resident in ("never", "cpu"):
-        cfg = composed(*place, f"run_dir={photos}/{resident}", f"resident={resident}", config="predict")
-        summary = predict_faces(cfg)
-        assert (summary["faces"], summary["unreadable"]) == (23, 1)
-        assert sum(summary["shares"].values()) == pytest.approx(1)
-        found[resident] = pq.read_table(photos / resident / "predictions.parquet").to_pylist()
-        assert len((photos / resident / "rejected.csv").read_text().splitlines()) == 2
-    assert found["never"] == found["cpu"]
-    assert all((row["split"], row["label"]) == ("unlabeled", -1) for row in found["cpu"])
-    names = {f"{folder}/{number:03d}.png" for folder in ("someone/deep", "flat") for number in range(12)}
-    assert {row["id"] for row in found["cpu"]} == names - {"flat/003.png"}
-    model = averaged_model(photos / "run" / "checkpoints" / "last.ckpt")
-    face = Image.open(photos / "pool" / "flat" / "005.png")
-    pixels = torch.from_numpy(np.array(face.resize((24, 24)))).permute(2, 0, 1).unsqueeze(0)
-    row = next(row for row in found["cpu"] if row["id"] == "flat/005.png")
-    with torch.inference_mode():
-        probs = model.eval()(pixels).logits.softmax(1)[0]
-    assert [row[f"prob_{name}"] for name in ("angry", "happy", "sad")] == pytest.approx(probs.tolist(), abs=1e-5)
-
-
-def test_predictions_need_a_checkpoint_and_faces(photos: Path) -> None:
-    own(photos)
-    checkpoint = f"ckpt_path={photos}/run/checkpoints/last.ckpt"
-    for options, told in (
-        ([f"unlabeled.root={photos}/pool"], "no checkpoint to ask; set ckpt_path="),
-        ([checkpoint], r"unlabeled=folder needs the place of its files; set unlabeled\.root="),
-        ([checkpoint, f"unlabeled.root={photos}/pool", "batch=0"], r"batch=0 makes no sense; set batch above 0"),
-        ([checkpoint, "unlabeled=same"], r"unlabeled=same names no faces; set unlabeled=folder"),
-    ):
-        with pytest.raises(ConfigError, match=told):
-            predict_faces(composed(f"run_dir={photos}/out", *options, config="predict"))
-
-
-def test_a_model_of_gray_faces_is_shown_gray_faces() -> None:
-    gray = composed("data=fer2013", "data.root=x", "run_dir=.")
-    assert learned_channels(gray) == 1
-    assert learned_channels(composed("data=folder", "data.root=x", "data.channels=1", "run_dir=.")) == 1
-    assert learned_channels(composed("data=folder", "data.root=x", "run_dir=.")) == 3
 
 
 def test_identical_faces_never_cross_into_the_test_split(photos: Path) -> None:

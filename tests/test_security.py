@@ -79,6 +79,18 @@ def test_a_checkpoint_cannot_name_a_program(tmp_path: Path) -> None:
     assert not (tmp_path / "trace").exists()
 
 
+@pytest.mark.parametrize("hidden", ["${evil}", "${oc.create:{a:1}}"])
+def test_a_checkpoint_cannot_refer_to_a_program(hidden: str, tmp_path: Path) -> None:
+    trained(tmp_path / "run")
+    checkpoint = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    checkpoint["config"]["backbone"]["more"] = hidden
+    checkpoint["config"]["evil"] = {"_target_": "pathlib.Path.touch", "self": f"{tmp_path}/trace"}
+    torch.save(checkpoint, tmp_path / "evil.ckpt")
+    with pytest.raises(ConfigError, match=r"evil\.ckpt holds a reference, .* set another ckpt_path"):
+        score_checkpoint(composed(f"ckpt_path={tmp_path}/evil.ckpt", f"run_dir={tmp_path}", config="evaluate"))
+    assert not (tmp_path / "trace").exists()
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [

@@ -59,7 +59,10 @@ def test_the_configuration_is_shown_without_loading_anything_heavy(verb: str) ->
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["+sweep=ablation"], "+sweep=ablation is a list of runs; add -m to train them all"),
+        (
+            ["+sweep=ablation"],
+            "+sweep=ablation is a list of runs; add -m to train them all, or hydra.job.num=0 ",
+        ),
         (["ckpt_path=auto"], "set hydra.run.dir=<dir> to the folder of the run to go on with"),
     ],
 )

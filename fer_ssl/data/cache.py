@@ -9,12 +9,17 @@ from pathlib import Path
 from fer_ssl.errors import DataError
 
 
+def cache_folder(kind: str) -> Path:
+    """Return the folder of the user's cache that holds files of one kind."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fer_ssl" / kind
+
+
 def cached(kind: str, recipe: Iterable[object], suffix: str, write: Callable[[Path], None]) -> Path:
     """Return the file that `write` makes of what `recipe` lists; it is made once, whole or not at all.
 
     Raises DataError where the cache cannot be written.
     """
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fer_ssl" / kind
+    root = cache_folder(kind)
     name = hashlib.sha256("\0".join(map(str, recipe)).encode()).hexdigest()[:24]
     path = root / f"{name}{suffix}"
     if path.exists():

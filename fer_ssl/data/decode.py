@@ -115,6 +115,8 @@ class Decoder:
     ) -> None:
         if not isinstance(resident, bool) and resident not in RESIDENT:
             raise ConfigError(f"data.resident={resident} is none of {', '.join(RESIDENT)}; set data.resident=auto")
+        if channels not in (1, 3):
+            raise ConfigError(f"data.channels={channels} is neither gray nor colour; set data.channels=1 or 3")
         self.image_size = image_size
         self.channels = channels
         self.resident = resident

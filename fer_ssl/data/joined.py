@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fer_ssl.data.ids import JoinedIds, compact
+from fer_ssl.data.images import StreamedImages
 from fer_ssl.data.provenance import joined
 from fer_ssl.types import Faces, Images
 
@@ -64,6 +65,17 @@ def join(*sets: Faces, weights: tuple[float, ...] | None = None) -> Faces:
         subjects=_people([faces.subjects for faces in sets]),
         origins=joined(sets),
     )
+
+
+def replaced(images: Images) -> NDArray[np.bool_]:
+    """Return which faces could not be read so far, bool [N]; where they are streamed, others stood in for them."""
+    if isinstance(images, JoinedImages):
+        whole = np.concatenate([replaced(part) for part in images.parts])
+        return whole if images.rows is None else whole[images.rows.numpy()]
+    if not isinstance(images, StreamedImages):
+        return np.zeros(len(images), dtype=bool)
+    ids = images.ids if images.rows is None else images.ids[images.rows.numpy()]
+    return np.isin(ids.tolist(), [name for origin, name in images.decoder.rejects.reasons if origin == images.origin])
 
 
 def _people(named: list[NDArray[Any] | None]) -> NDArray[Any] | None:

@@ -110,6 +110,12 @@ def label_map(source: LabelSpace, target: LabelSpace, choices: Mapping[str, str 
     return LabelMap(source, target, {name: other for name, other in by_name.items() if other} | dict(choices or {}))
 
 
+def class_counts(labels: Tensor, space: LabelSpace) -> list[int]:
+    """Return how many of `labels` int64 [N] are of each class of `space`."""
+    counts: list[int] = torch.bincount(labels, minlength=len(space)).tolist()
+    return counts
+
+
 def vote_majority(votes: NDArray[np.int64]) -> Tensor:
     """Return the FER+ label of each face from votes int [N, 10] (the columns of VOTE_COLUMNS) as int64 [N].
 

@@ -15,6 +15,7 @@ from fer_ssl.data.card import data_card
 from fer_ssl.data.decode import Decoder
 from fer_ssl.data.identities import number_people
 from fer_ssl.data.joined import JoinedImages, join
+from fer_ssl.data.labels import class_counts
 from fer_ssl.data.leaks import digests, identical_to_any
 from fer_ssl.data.loader import EvalLoader, TrainLoader
 from fer_ssl.data.manifest import manifest_hash, write_manifest
@@ -204,12 +205,12 @@ class FaceData(LightningDataModule):
     @property
     def class_counts(self) -> list[int]:
         """How many faces of each class people labeled."""
-        return count(self.labeled, self.space)
+        return class_counts(self.labeled.labels, self.space)
 
     @property
     def taught_counts(self) -> list[int]:
         """How many faces of each class are taught, pseudo-labeled ones among them."""
-        return count(self.taught, self.space)
+        return class_counts(self.taught.labels, self.space)
 
     def eval_loader(self, faces: Faces) -> EvalLoader:
         """Return a loader of all `faces`, shared over the ranks without padding."""
@@ -240,7 +241,7 @@ class FaceData(LightningDataModule):
         return batch
 
     def state_dict(self) -> dict[str, Any]:
-        return {"position": self.position, "refused": self.admission.digest()}
+        return {"position": self.position, "refused": self.admission.digest(), "channels": self.decoder.channels}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.admission.require_same(state_dict.get("refused"))
@@ -284,12 +285,6 @@ class FaceData(LightningDataModule):
         write_manifest(run_dir / "manifest.parquet", self.roles())
         if len(self.decoder.rejects):
             self.decoder.rejects.write_csv(run_dir / "rejected.csv")
-
-
-def count(faces: Faces, space: LabelSpace) -> list[int]:
-    """Return how many of `faces` each class has."""
-    counts: list[int] = torch.bincount(faces.labels, minlength=len(space)).tolist()
-    return counts
 
 
 def deal_pool(pool: Faces, batch_size: int, rank: int, world: int, seed: int) -> Sampler:

@@ -6,7 +6,7 @@ import numpy as np
 
 from fer_ssl.reports.run import Run, Series
 
-LAST_SHARE = 0.1
+LAST_SHARE = 0.1  # of the steps, over which figures of pseudo-labels are averaged, here and in metrics.json
 MEASURES = (("share", "count"), ("tau", "tau"), ("kept", "keep"), ("right", "right"))
 MEANING = (
     "Pseudo-labels by class over the last tenth of the steps, mean over seeds, in percent: the share of a class among "

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from math import inf
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from fer_ssl.errors import FerError
 from fer_ssl.places import PLACE_KEYS
 from fer_ssl.reports.run import Run
+from fer_ssl.trees import flat
 
 # may differ between the seeds of one experiment
 DRAW_KEYS = frozenset({"seed", "data.split_seed", "data.split_file", "run_dir", "ckpt_path"})
@@ -72,7 +73,7 @@ def config_hash(run: Run) -> str:
 
 def settings(run: Run) -> dict[str, Any]:
     """Return what the seeds of one experiment share: every setting but draws and places."""
-    told = {key: value for key, value in flat(run.config) if key not in DRAW_KEYS.union(PLACE_KEYS)}
+    told = {key: value for key, value in own_settings(run) if key not in DRAW_KEYS.union(PLACE_KEYS)}
     return told | {key: told[key] is not None for key in GIVEN_KEYS & told.keys()}
 
 
@@ -81,15 +82,9 @@ def pool_name(run: Run) -> str:
     return str(run.setting("unlabeled.name") or "none")
 
 
-def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every setting under its dotted key, but where the run lies."""
-    for name, value in tree.items():
-        if prefix and name == "run_dir":
-            continue  # parts that write files are told the run's directory, which differs from run to run
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
+def own_settings(run: Run) -> Iterator[tuple[str, Any]]:
+    """Yield every setting of a run under its dotted key, but where parts that write files were told it lies."""
+    yield from ((key, value) for key, value in flat(run.config) if not key.endswith(".run_dir"))
 
 
 def draw_of(run: Run) -> str:

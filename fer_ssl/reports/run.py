@@ -13,6 +13,7 @@ import yaml
 from numpy.typing import NDArray
 
 from fer_ssl.errors import DataError
+from fer_ssl.trees import at
 
 Columns = Mapping[str, NDArray[Any]]
 
@@ -114,16 +115,6 @@ class Run:
         except ArrowException as error:
             raise DataError(f"{path} is no Parquet file ({error}), write it again with fer_ssl.evaluate") from error
         return {column: table[column].to_numpy() for column in table.column_names}
-
-
-def at(tree: Mapping[str, Any], key: str) -> Any:
-    """Return the value at dotted `key` of nested mappings; None where a part of the way is absent."""
-    value: Any = tree
-    for part in key.split("."):
-        if not isinstance(value, Mapping):
-            return None
-        value = value.get(part)
-    return value
 
 
 def _mapping(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:

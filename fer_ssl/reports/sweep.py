@@ -19,8 +19,8 @@ from fer_ssl.reports.grouping import (
     drop_repeats,
     experiments,
     find_runs,
-    flat,
     mixture,
+    own_settings,
     pool_name,
 )
 from fer_ssl.reports.run import Run
@@ -218,7 +218,7 @@ def _protocols(runs: Sequence[Run]) -> dict[str, dict[str, list[str]]]:
     """Return, for every setting of the protocol, its values with the runs that have them."""
     found: dict[str, dict[str, list[str]]] = {}
     settings = [
-        {key: str(value) for key, value in flat(run.config) if _is_protocol(key)} | _test_split(run) for run in runs
+        {key: str(value) for key, value in own_settings(run) if _is_protocol(key)} | _test_split(run) for run in runs
     ]
     for key in dict.fromkeys(chain.from_iterable(settings)):
         for run, each in zip(runs, settings, strict=True):

@@ -1,7 +1,6 @@
 """YuNet (Wu et al., Machine Intelligence Research 2023) through OpenCV: boxes, five points, scores."""
 
 import hashlib
-import os
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_ssl.data.cache import cache_folder
 from fer_ssl.data.preparing.writing import written_whole
 from fer_ssl.errors import ConfigError
 
@@ -34,7 +34,7 @@ def find_weights(path: str | None, url: str, sha256: str) -> Path:
         if not Path(path).is_file():
             raise ConfigError(f"there are no detector weights at {path}; set detector.weights=<yunet.onnx>")
         return Path(path)
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "fer_ssl"
+    cache = cache_folder("detectors")
     kept = cache / f"yunet-{sha256[:16]}.onnx"
     if not kept.is_file():
         data = _fetch(url)

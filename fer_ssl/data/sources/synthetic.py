@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import json
 import logging
-import os
 import tempfile
 import zipfile
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fer_ssl.data.cache import cache_folder
 from fer_ssl.data.decode import Decoder
 from fer_ssl.data.faces.action_units import SPACE
 from fer_ssl.data.faces.domains import POOL_PRIORS, Domain, draw_labels, studio, wild
@@ -55,7 +55,7 @@ class SyntheticFaces:
         self.counts = {"train": labeled, "val": val, "test": test, "pool": pool}
         even = dict.fromkeys(SPACE.classes, 1.0)
         self.domains = {"train": studio(imbalance), "val": wild(even), "test": wild(even), "pool": wild(POOL_PRIORS)}
-        self.cache_dir = Path(cache_dir).expanduser() if cache_dir else default_cache()
+        self.cache_dir = Path(cache_dir).expanduser() if cache_dir else cache_folder("synthetic")
 
     def load(self, decoder: Decoder) -> Splits:
         """Return the splits at the decoder's size and channels; pool labels are the truth, for diagnostics.
@@ -88,12 +88,6 @@ class SyntheticFaces:
             pixels = render_split(domain, split, self.seed, count, image_size)
             write_pixels(path, pixels)
         return pixels
-
-
-def default_cache() -> Path:
-    """Return the folder of the user's cache that holds synthetic faces."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "fer_ssl" / "synthetic"
 
 
 def fingerprint(domain: Domain, split: str, seed: int, count: int, image_size: int) -> str:

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import torch
 
+from fer_ssl.data.cache import cache_folder
 from fer_ssl.data.decode import Decoder
-from fer_ssl.data.sources.synthetic import SyntheticFaces, default_cache, to_gray
+from fer_ssl.data.sources.synthetic import SyntheticFaces, to_gray
 from fer_ssl.errors import ConfigError, DataError
 
 SMALL = {"labeled": 40, "pool": 60, "val": 14, "test": 20}
@@ -119,9 +120,9 @@ def test_a_cache_that_cannot_be_written_names_the_override(tmp_path):
 
 def test_the_cache_follows_the_xdg_base_directory(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_cache() == tmp_path / "fer_ssl" / "synthetic"
+    assert cache_folder("synthetic") == tmp_path / "fer_ssl" / "synthetic"
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert default_cache() == Path.home() / ".cache" / "fer_ssl" / "synthetic"
+    assert cache_folder("synthetic") == Path.home() / ".cache" / "fer_ssl" / "synthetic"
 
 
 @pytest.mark.parametrize("wrong", [{"labeled": 0}, {"pool": -1}, {"imbalance": 0.5}])
