@@ -1,12 +1,16 @@
 """List what can be run: `python -m fer_ssl`."""
 
+import sys
 from importlib import import_module
 
 VERBS = ("train", "evaluate", "predict", "report", "tune", "prepare", "audit", "pseudo_label", "self_train")
 
 
 def main() -> None:
-    """Print what each verb does and a command of it."""
+    """Print what each verb does and a command of it; exit with status 2 for arguments, which belong to a verb."""
+    if sys.argv[1:]:
+        print(f"error: {sys.argv[1]} is not run like this; type python -m fer_ssl.<{'|'.join(VERBS)}>", file=sys.stderr)
+        raise SystemExit(2)
     for verb in VERBS:
         what, _, command = (import_module(f"fer_ssl.{verb}").__doc__ or "").partition("\n")[0].partition(": `")
         print(f"{what}:\n  {command.rstrip('`.')}")

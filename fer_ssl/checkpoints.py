@@ -93,7 +93,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ConfigError(
-            f"checkpoint {path} cannot be read ({reason}); set ckpt_path=auto to train on, or to a whole one"
+            f"checkpoint {path} cannot be read ({reason}); set ckpt_path=<run>/checkpoints/last.ckpt, or auto to go on"
         ) from None
     if not isinstance(checkpoint, dict) or "config" not in checkpoint or "classes" not in checkpoint:
         raise ConfigError(f"{path} is not a checkpoint of fer_ssl; set ckpt_path=<run>/checkpoints/last.ckpt")

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
@@ -15,12 +16,14 @@ from fer_ssl.errors import ConfigError, StorageError
 from fer_ssl.files import whole
 from fer_ssl.jobs.lock import held
 from fer_ssl.masking import masked_tree
+from fer_ssl.trees import flat
 
 log = logging.getLogger(__name__)
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LOCKED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)
 
+KEPT = ("metrics.json", "checkpoints/last.ckpt")  # what would be a loss
 # of an earlier run in the folder; the metrics first: other ranks ask whether the run is finished
 OF_THE_END = ("metrics.json", "pseudo_labels.parquet", "rejected.csv")
 
@@ -44,8 +47,8 @@ def claimed(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
         if not held(lock.fileno()):
             raise ConfigError(f"another run is writing to {run_dir}; wait for its end, or set hydra.run.dir=<dir>")
         try:
-            if cfg.ckpt_path is None and (run_dir / "config.yaml").exists():
-                log.warning("%s holds an earlier run, which this one replaces; ckpt_path=auto goes on with it", run_dir)
+            if cfg.ckpt_path is None and any((run_dir / name).exists() for name in KEPT):
+                log.warning("%s holds an earlier run, which this one replaces; hydra.run.dir=<dir> keeps it", run_dir)
             for name in OF_THE_END:
                 (run_dir / name).unlink(missing_ok=True)
             with whole(run_dir / "config.yaml") as partial:
@@ -57,9 +60,14 @@ def claimed(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
 
 
 def finished(run_dir: Path, cfg: DictConfig) -> dict[str, Any] | None:
-    """Return the metrics of a run that ended in `run_dir` with this very configuration, None where there is none."""
+    """Return the metrics of a run that ended in `run_dir` with this very configuration, None where there is none.
+
+    What it was to resume from does not count: a first run, typed again with `ckpt_path=auto`, is finished.
+    """
     files = [run_dir / name for name in ("config.yaml", "metrics.json", "report.html")]
-    if not all(file.exists() for file in files) or files[0].read_text() != written(cfg):
+    if not all(file.exists() for file in files):
+        return None
+    if _without_start(files[0].read_text()) != _without_start(written(cfg)):
         return None
     results: dict[str, Any] = json.loads(files[1].read_text())
     return results
@@ -68,6 +76,10 @@ def finished(run_dir: Path, cfg: DictConfig) -> dict[str, Any] | None:
 def written(cfg: DictConfig) -> str:
     """Return the resolved configuration as a run directory holds it: YAML without secrets."""
     return OmegaConf.to_yaml(OmegaConf.create(masked_tree(OmegaConf.to_container(cfg, resolve=True))))
+
+
+def _without_start(text: str) -> dict[str, Any]:
+    return {key: value for key, value in flat(yaml.safe_load(text)) if key.rpartition(".")[2] != "ckpt_path"}
 
 
 @contextmanager

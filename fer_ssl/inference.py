@@ -53,6 +53,7 @@ def score_checkpoint(cfg: DictConfig) -> dict[str, Any]:
     write_json(run_dir / "metrics.json", results)
     write_predictions(run_dir / "predictions.parquet", {cfg.split: scored}, {cfg.split: faces}, classes)
     log.info("%s of data=%s, %d faces: %s", cfg.split, cfg.data.name, len(faces), headline(scored.scores))
+    log.info("predictions: %s", run_dir / "predictions.parquet")
     return results
 
 
@@ -79,6 +80,7 @@ def predict_faces(cfg: DictConfig) -> dict[str, Any]:
     write_predictions(run_dir / "predictions.parquet", {PREDICTED: seen}, {PREDICTED: faces}, classes)
     write_json(run_dir / "predictions.json", summary | {"checkpoint": str(cfg.ckpt_path), "environment": environment()})
     log.info("%s", told_in_short(summary))
+    log.info("predictions: %s", run_dir / "predictions.parquet")
     return summary
 
 
@@ -95,8 +97,9 @@ def opened(cfg: DictConfig) -> tuple[Checkpoint, DictConfig]:
     checkpoint = read_checkpoint(path)
     trained = trusted_config(checkpoint, cfg.allow_targets, path)
     require_classifier(checkpoint, path)
-    if (Path(cfg.run_dir) / "config.yaml").exists():
-        raise ConfigError(f"{cfg.run_dir} holds a run; set hydra.run.dir=<dir> to a folder of its own")
+    taken = ("config.yaml",) if "split" in cfg else ("config.yaml", "metrics.json")  # of a run, of scores
+    if any((Path(cfg.run_dir) / name).exists() for name in taken):
+        raise ConfigError(f"{cfg.run_dir} holds a run or its scores; set hydra.run.dir=<dir> to a folder of its own")
     return checkpoint, trained
 
 

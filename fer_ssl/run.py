@@ -218,6 +218,7 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of a deprecated name
     warnings.filterwarnings("ignore", message=".*Total length of .* is zero.*")  # a run without validation faces
     warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # scores are of all ranks already
+    warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")  # of a short epoch, not a run
     warnings.filterwarnings("ignore", message=".*broadcast_buffers.*")  # its new name is younger than torch 2.7
     logging.getLogger("lightning.fabric.utilities.distributed").setLevel(logging.WARNING)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)

@@ -41,7 +41,7 @@ def test_a_flipped_bit_is_noticed_or_changes_nothing(path: Path) -> None:
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
 def test_a_cut_file_is_noticed(share: float, path: Path) -> None:
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-    with pytest.raises(ConfigError, match=r"cannot be read .* set ckpt_path=auto"):
+    with pytest.raises(ConfigError, match=r"cannot be read .* set ckpt_path=<run>/checkpoints/last\.ckpt, or auto"):
         read_checkpoint(path)
 
 

@@ -105,7 +105,7 @@ def test_what_is_lacking_is_told(checkpoint: Path, faces: Path) -> None:
         ([given, root, "data.batch_eval=0"], r"data\.batch_eval=0 makes no sense; set data\.batch_eval above 0"),
         ([given, root, "data.channels=2"], r"data\.channels=2 is neither gray nor colour; set data\.channels=1 or 3"),
         ([given, "unlabeled=same"], "unlabeled=same names no faces; set unlabeled=folder"),
-        ([given, root, f"run_dir={checkpoint.parent.parent}"], r"holds a run; set hydra\.run\.dir="),
+        ([given, root, f"run_dir={checkpoint.parent.parent}"], r"holds a run or its scores; set hydra\.run\.dir="),
     ):
         with pytest.raises(ConfigError, match=told):
             predict_faces(composed(f"run_dir={faces.parent}/out", *options, config="predict"))

@@ -333,5 +333,5 @@ def test_a_run_warns_of_the_run_before_in_its_folder_and_removes_what_it_left(
     assert (tmp_path / "pseudo_labels.parquet").exists()
     assert "holds an earlier run" not in caplog.text
     trained(tmp_path, "+experiment=supervised")
-    assert f"{tmp_path} holds an earlier run, which this one replaces; ckpt_path=auto goes on with it" in caplog.text
+    assert f"{tmp_path} holds an earlier run, which this one replaces; hydra.run.dir=<dir> keeps it" in caplog.text
     assert not (tmp_path / "pseudo_labels.parquet").exists()

@@ -42,6 +42,9 @@ def test_there_are_verbs() -> None:
 
 def test_the_package_lists_its_verbs() -> None:
     command = [sys.executable, "-m", "fer_ssl"]
+    refused = subprocess.run([*command, "train"], capture_output=True, text=True, cwd=PACKAGE.parent)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: train is not run like this; type python -m fer_ssl.<train|")
     listed = subprocess.run(command, capture_output=True, text=True, cwd=PACKAGE.parent, check=True).stdout
     assert sorted(re.findall(r"^  python -m fer_ssl\.(\w+) ", listed, re.MULTILINE)) == VERBS
 

@@ -66,7 +66,7 @@ def test_every_job_of_a_sweep_composes(name: str) -> None:
 
 def test_a_finished_run_is_left_as_it_is_and_a_changed_one_is_not(tmp_path: Path) -> None:
     options = ["+experiment=supervised", "ckpt_path=auto"]
-    first = trained(tmp_path, *options)
+    first = trained(tmp_path, "+experiment=supervised")  # which began without a look for an earlier life
     before = (tmp_path / "metrics.json").stat().st_mtime_ns
     assert trained(tmp_path, *options) == first
     assert (tmp_path / "metrics.json").stat().st_mtime_ns == before

@@ -1,6 +1,7 @@
 """Bytes of an image file to a face of fixed size, and a record of those that could not be read."""
 
 import csv
+import math
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -90,10 +91,11 @@ class Rejects:
         for origin, count in Counter(origin for origin, _ in self.reasons).items():
             if count > self.max_rejected * self.totals[origin]:
                 found = ((image_id, reason) for (of, image_id), reason in self.reasons.items() if of == origin)
+                share = math.ceil(100 * count / self.totals[origin]) / 100
                 first = "; ".join(f"{image_id}: {reason}" for image_id, reason in islice(found, 3))
                 raise DataError(
                     f"{count} of {self.totals[origin]} images of {origin} cannot be read ({first}), more than the "
-                    f"{self.max_rejected:.0%} allowed; mend them, or set data.max_rejected=0.05 to raise the limit"
+                    f"{self.max_rejected:.0%} allowed; mend them, or set data.max_rejected={share} to raise the limit"
                 )
 
 

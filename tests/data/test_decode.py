@@ -203,7 +203,7 @@ def test_rejects_above_the_limit_are_an_error(total, allowed, stops):
     rejects.expect("/some/folder", total)
     for row in range(2):
         rejects.add("/some/folder", f"face{row}", "truncated")
-    message = r"2 of 199 images of /some/folder.*face0.*data.max_rejected=0.05"
+    message = r"2 of 199 images of /some/folder.*face0.*data.max_rejected=0.02"
     with pytest.raises(DataError, match=message) if stops else nullcontext():
         rejects.check()
 
