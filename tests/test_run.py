@@ -258,7 +258,7 @@ def test_evaluate_scores_what_training_reported(tmp_path: Path) -> None:
     assert (tmp_path / "predictions.parquet").exists()
     before = (tmp_path / "run" / "metrics.json").read_bytes()
     cfg.run_dir = str(tmp_path / "run")
-    with pytest.raises(ConfigError, match=r"holds the scores of a run; set hydra\.run\.dir="):
+    with pytest.raises(ConfigError, match=r"holds a run or its scores; set hydra\.run\.dir="):
         score_checkpoint(cfg)
     assert (tmp_path / "run" / "metrics.json").read_bytes() == before
 
@@ -273,7 +273,7 @@ def test_a_device_that_is_not_there_is_refused() -> None:
 
 
 def test_evaluate_without_a_checkpoint_names_the_override() -> None:
-    with pytest.raises(ConfigError, match=r"no checkpoint to score; set ckpt_path="):
+    with pytest.raises(ConfigError, match=r"no checkpoint to ask; set ckpt_path="):
         score_checkpoint(composed("run_dir=.", config="evaluate"))
     with pytest.raises(ConfigError, match=r"data=folder needs the place of its files; set data\.root="):
         score_checkpoint(composed("run_dir=.", "data=folder", "ckpt_path=last.ckpt", config="evaluate"))
