@@ -1,6 +1,7 @@
 """A checkpoint at work: scored on labeled faces, or asked about faces that nobody labeled."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from fer_ssl.parts import make
 from fer_ssl.results import environment, write_json, write_predictions
 from fer_ssl.scoring import headline, predict, score
 from fer_ssl.trust import require_plain, require_trusted
-from fer_ssl.types import LabeledView
+from fer_ssl.types import Faces, LabeledView
 from fer_ssl.values import require_range, require_values
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ def predict_faces(cfg: DictConfig) -> dict[str, Any]:
     """
     require_pool(cfg)
     require_range("data.batch_eval", cfg.data.batch_eval)
-    checkpoint, trained = opened(cfg)
+    checkpoint, trained = opened(cfg, taken=("config.yaml", "metrics.json"))
     run_dir, classes = Path(cfg.run_dir), [str(name) for name in checkpoint["classes"]]
     decoder = build_decoder(cfg, trained.image_size)(cfg.data.channels or learned_channels(checkpoint))
     faces = make(cfg.unlabeled.pool).load(decoder)
@@ -72,8 +73,7 @@ def predict_faces(cfg: DictConfig) -> dict[str, Any]:
     run_dir.mkdir(parents=True, exist_ok=True)
     decoder.rejects.write_csv(run_dir / "rejected.csv")
     decoder.rejects.check()
-    rows = torch.from_numpy(np.flatnonzero(~replaced(faces.images)))
-    faces, seen = faces.subset(rows), LabeledView(seen.probs[rows], seen.labels[rows])
+    faces, seen = without_replaced(faces, seen)
     if not len(faces):
         raise DataError(f"none of the faces of {cfg.unlabeled.root} can be read; {run_dir / 'rejected.csv'} tells why")
     summary = distribution(seen.probs, classes) | {"unreadable": len(decoder.rejects)}
@@ -84,11 +84,17 @@ def predict_faces(cfg: DictConfig) -> dict[str, Any]:
     return summary
 
 
-def opened(cfg: DictConfig) -> tuple[Checkpoint, DictConfig]:
+def without_replaced(faces: Faces, seen: LabeledView) -> tuple[Faces, LabeledView]:
+    """Return the faces that could be read, and what was seen of them rather than of others in their place."""
+    rows = torch.from_numpy(np.flatnonzero(~replaced(faces.images)))
+    return faces.subset(rows), LabeledView(seen.probs[rows], seen.labels[rows])
+
+
+def opened(cfg: DictConfig, taken: Sequence[str] = ("config.yaml",)) -> tuple[Checkpoint, DictConfig]:
     """Return the checkpoint that a verb was given, and the configuration of its run.
 
     Raises ConfigError for none, for one without a classifier or with a network of modules that nobody trusts, and for a
-    folder that holds a run.
+    folder with files that show it to be `taken`.
     """
     if cfg.ckpt_path is None:
         raise ConfigError("there is no checkpoint to ask; set ckpt_path=<run>/checkpoints/last.ckpt")
@@ -97,7 +103,6 @@ def opened(cfg: DictConfig) -> tuple[Checkpoint, DictConfig]:
     checkpoint = read_checkpoint(path)
     trained = trusted_config(checkpoint, cfg.allow_targets, path)
     require_classifier(checkpoint, path)
-    taken = ("config.yaml",) if "split" in cfg else ("config.yaml", "metrics.json")  # of a run, of scores
     if any((Path(cfg.run_dir) / name).exists() for name in taken):
         raise ConfigError(f"{cfg.run_dir} holds a run or its scores; set hydra.run.dir=<dir> to a folder of its own")
     return checkpoint, trained
@@ -121,8 +126,7 @@ def trusted_config(checkpoint: Checkpoint, allow_targets: list[str], path: Path)
 
 def learned_channels(checkpoint: Checkpoint) -> int:
     """Return how many channels the faces had that a run learned from; raise ConfigError where it did not note that."""
-    source = checkpoint["config"]["data"]
-    known = (checkpoint.get("FaceData", {}).get("channels"), source.get("channels"))
+    known = (checkpoint.get("FaceData", {}).get("channels"), checkpoint["config"]["data"].get("channels"))
     channels: int | None = next((each for each in known if each is not None), None)
     if channels is None:
         raise ConfigError("the checkpoint does not tell if it learned gray faces; set data.channels=1, or 3 for colour")
@@ -132,7 +136,7 @@ def learned_channels(checkpoint: Checkpoint) -> int:
 def distribution(probs: Tensor, classes: list[str]) -> dict[str, Any]:
     """Return how many `probs` [N, C] there are, the share of each class among their predictions, their confidence."""
     confidence, labels = probs.max(1)
-    shares = torch.bincount(labels, minlength=len(classes)) / max(len(labels), 1)
+    shares = torch.bincount(labels, minlength=len(classes)) / len(labels)
     named = dict(zip(classes, shares.tolist(), strict=True))
     return {"faces": len(labels), "shares": named, "confidence": float(confidence.mean())}
 
