@@ -29,10 +29,11 @@ def info_nce(
     """Return InfoNCE between two `views` of the masked rows, a scalar in fp32; the mean over every two of more views.
 
     `views` [B, D] are unit-norm embeddings of the same faces, `mask` bool [B] selects the faces that take part, all for
-    None. Negatives are the other masked rows of both views, on every rank, and those of the `queue`, except where one
-    of the `groups` int64 [B] or [B, G] is the same. Faces of the same `people` int64 [B] are positives of each other,
-    with the mean over all positives of an anchor. Zero or one masked row and no queue gives exactly 0, with a gradient
-    path. Value and gradient are right once averaged over ranks, as DistributedDataParallel does with gradients.
+    None. Negatives are the other masked rows of both views, on every rank, and for the first view the `queue`, except
+    where one of the `groups` int64 [B] or [B, G] is the same. Faces of the same `people` int64 [B] are positives of
+    each other, with the mean over all positives of an anchor. Zero or one masked row and no queue gives exactly 0, with
+    a gradient path. Value and gradient are right once averaged over ranks, as DistributedDataParallel does with
+    gradients.
     Sources: NT-Xent (SimCLR, 2020), queue (MoCo, 2020), positives (SupCon, 2020).
     """
     own = torch.stack([view.to(torch.promote_types(view.dtype, torch.float32)) for view in views], 1)
@@ -107,8 +108,13 @@ def _same(groups: Tensor, others: Tensor) -> Tensor:
 
 
 def _queued(anchors: Tensor, groups: Tensor, queue: Negatives, temperature: float) -> Tensor:
-    """Return the similarity of the `anchors` [2B, D] to the keys of the queue [2B, K], -inf where they are left out."""
+    """Return the similarity of the `anchors` [2B, D] to the keys of the queue [2B, K], -inf where they are left out.
+
+    Anchors of the second view, the teacher's, see no queue.
+    """
     with torch.autocast(anchors.device.type, enabled=False):
         similarity = anchors @ queue.keys.T / temperature
     excluded = ~queue.present | (groups.repeat(2, 1).unsqueeze(1) == queue.groups).any(2)
+    # beside keys without gradient a teacher's row would pull the student's and push none away: features collapse
+    excluded[len(groups) :] = True
     return similarity.masked_fill(excluded, -torch.inf)

@@ -154,7 +154,8 @@ def naive_contrast(step: Step, same: Tensor, positives: bool, queue: list[tuple[
                         others.append(similarity)
                     if other != row and positives and same[row, other]:
                         pulled.append(similarity)
-            others += [anchor @ key / 0.07 for key, person in queue if person != int(step.identities[row])]
+            seen = queue if view == 0 else []  # the student's rows alone
+            others += [anchor @ key / 0.07 for key, person in seen if person != int(step.identities[row])]
             losses.append(torch.stack([own, *others]).logsumexp(0) - torch.stack(pulled).mean())
     return torch.stack(losses).mean()
 
@@ -214,7 +215,9 @@ def test_faces_that_took_no_part_are_no_negatives_later(step: Step) -> None:
     uncertain = torch.tensor([1, 2, 4])
     a, b = step.student["strong"].embeddings[uncertain], step.teacher["weak"].embeddings[uncertain]
     anchors = torch.cat([a, b])
-    similarity = (anchors @ torch.cat([anchors, b]).T / 0.07).masked_fill(torch.eye(6, 9, dtype=torch.bool), -torch.inf)
+    left_out = torch.eye(6, 9, dtype=torch.bool)
+    left_out[3:, 6:] = True  # the teacher's rows see no queue
+    similarity = (anchors @ torch.cat([anchors, b]).T / 0.07).masked_fill(left_out, -torch.inf)
     expected = (similarity.logsumexp(1) - (a * b).sum(1).repeat(2) / 0.07).mean()
     torch.testing.assert_close(term(step), expected)
 
