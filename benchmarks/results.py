@@ -73,7 +73,8 @@ EXPERIMENTS = Path("conf/experiment")
 RECORDS = Path("docs/runs")  # configuration, metrics and history of every finished run: what the table is made of
 # no runs of the default steps from scratch that learn expressions: they have steps of their own, features, or rounds
 UNLIKE = {"adacm", "best_pretrained", *FEATURES, *ROUNDS}
-PLACES = ("run_dir", "root", "split_file", "init")  # keys of a configuration that hold paths of the machine it ran on
+# keys of a configuration that hold paths of the machine it ran on
+PLACES = ("run_dir", "root", "split_file", "init", "pseudo_labels")
 
 Job = tuple[str, list[str]]
 

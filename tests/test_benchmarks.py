@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from ablation import write_ablations
 from bench import SUITE
 from beside import write_beside
@@ -28,6 +29,7 @@ from writing import markdown, row
 from fer_ssl.check import check
 from fer_ssl.method.functional import consistency_loss
 from fer_ssl.nn.ema import update_ema
+from fer_ssl.trees import flat
 
 ROOT = Path(__file__).parent.parent
 
@@ -128,6 +130,14 @@ def test_a_head_holds_the_lines_of_what_was_measured() -> None:
     assert first == "# @package _global_\n# What it is.\n# Measured: 31.5\n# Measured: 32.5\nname: one # two\n"
     assert with_lines(first, ["33.5"]) == first.replace("31.5", "33.5").replace("# Measured: 32.5\n", "")
     assert with_lines(first, []) == text
+
+
+def test_no_record_tells_where_on_a_machine_its_run_lay() -> None:
+    configs = sorted((ROOT / "docs" / "runs").rglob("config.yaml"))
+    assert len(configs) > 200
+    for path in configs:
+        told = [value for _, value in flat(yaml.safe_load(path.read_text())) if isinstance(value, str)]
+        assert not [value for value in told if Path(value).is_absolute()], path
 
 
 def test_a_head_tells_of_the_teacher_and_its_last_student(tmp_path: Path) -> None:

@@ -134,6 +134,13 @@ def test_an_unknown_experiment_lists_the_known_ones() -> None:
         composed("+experiment=nope")
 
 
+def test_sets_of_a_mixture_may_lie_below_one_root() -> None:
+    own = ["+set@data.sets.a=folder", "data.root=faces"]
+    check(composed("data=mixed", *own, "data.sets.a.root=${data.root}/a", "run_dir=."))
+    with pytest.raises(ConfigError, match=r"does not read data\.root=faces"):
+        check(composed("data=mixed", *own, "data.sets.a.root=elsewhere", "run_dir=."))
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
