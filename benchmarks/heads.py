@@ -5,12 +5,14 @@ from itertools import takewhile
 from pathlib import Path
 from statistics import mean, stdev
 
+import yaml
+from ablation import BUDGET
+
 from fer_ssl.reports.grouping import drop_repeats, experiments, find_runs, pool_name
 from fer_ssl.reports.run import Run
 
 MARK = "# Measured: "
-BUDGET = 100  # labels per class
-STEPS = 1000  # of the protocol
+PROTOCOL = Path(__file__).parent.parent / "conf" / "protocol" / "p1.yaml"
 
 
 def write_heads(records: Path, folder: Path, parts: Mapping[str, Sequence[str]]) -> None:
@@ -54,7 +56,8 @@ def settings(run: Run, parts: Sequence[str]) -> str:
     budget = run.setting("data.labels_per_class")
     labels = "all labels" if budget is None else f"{budget} labels per class"
     steps = run.setting("trainer.max_steps")
-    length = [] if steps == STEPS else [f"trainer.max_steps={steps}"]
+    usual = yaml.safe_load(PROTOCOL.read_text(encoding="utf-8"))["trainer"]["max_steps"]
+    length = [] if steps == usual else [f"trainer.max_steps={steps}"]
     init = run.setting("backbone.init")
     start = [] if init is None else [f"from the features of {init}"]
     return f"{' '.join(['+protocol=p1', *length, *parts, *start])}, {labels}"
@@ -73,8 +76,8 @@ def outcome_of_rounds(group: Sequence[Run]) -> str:
     teachers, students = ([runs[place] for runs in by_seed.values()] for place in (0, -1))
     minutes = sum(run.score("train.seconds") for run in group) / 60 / len(by_seed)
     last = students[0].name.rpartition("round")[2]
-    seeds = f"{len(by_seed)} seed{'s' if len(by_seed) > 1 else ''}"
-    return f"macro-F1 {score(teachers)} of the teacher, {score(students)} of student {last}, {seeds}, {minutes:.1f} min"
+    teacher, student = f"{score(teachers)} of the teacher", f"{score(students)} of student {last}"
+    return f"macro-F1 {teacher}, {student}, {seeds(len(by_seed))}, {minutes:.1f} min"
 
 
 def score(group: Sequence[Run]) -> str:
@@ -86,8 +89,12 @@ def score(group: Sequence[Run]) -> str:
 def outcome(group: Sequence[Run]) -> str:
     """Return score in percent over seeds and cost of the runs of an experiment."""
     minutes = mean(run.score("train.seconds") for run in group) / 60
-    seeds = f"{len(group)} seed{'s' if len(group) > 1 else ''}"
-    return f"macro-F1 {score(group)}, {seeds}, {minutes:.1f} min"
+    return f"macro-F1 {score(group)}, {seeds(len(group))}, {minutes:.1f} min"
+
+
+def seeds(number: int) -> str:
+    """Return a number of seeds in words."""
+    return f"{number} seed{'s' if number > 1 else ''}"
 
 
 def with_lines(text: str, measured: Sequence[str]) -> str:

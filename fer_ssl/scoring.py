@@ -3,11 +3,10 @@
 from typing import NamedTuple
 
 import torch
-import torch.distributed
 from torch import Tensor, nn
 
+from fer_ssl import dist
 from fer_ssl.data.loader import EvalLoader
-from fer_ssl.dist import all_reduce_sum
 from fer_ssl.metrics import ExpressionMetrics, Scores
 from fer_ssl.types import EvalBatch, LabeledView
 
@@ -65,9 +64,9 @@ def fit_class_means(model: nn.Module, loader: EvalLoader, classes: int) -> None:
         hook.remove()
     features = torch.cat(seen)
     members = nn.functional.one_hot(torch.cat(labels), classes).to(features)
-    sums, counts = all_reduce_sum(members.T @ features), all_reduce_sum(members.sum(0))
+    sums, counts = dist.all_reduce_sum(members.T @ features), dist.all_reduce_sum(members.sum(0))
     means = sums / counts.clamp(min=1).unsqueeze(1)
-    squares = all_reduce_sum((features - members @ means).square().sum())
+    squares = dist.all_reduce_sum((features - members @ means).square().sum())
     variance = (squares / (counts.sum() * features.shape[1])).clamp(min=torch.finfo(torch.float32).tiny)
     classifier.weight.copy_(means / variance)
     if classifier.bias is not None:  # one that compares directions has none
@@ -81,8 +80,4 @@ def _label_after_pass(model: nn.Module, batch: EvalBatch) -> Tensor:
 
 
 def _over_ranks(*tensors: Tensor) -> list[Tensor]:
-    if not torch.distributed.is_initialized():
-        return list(tensors)
-    parts: list[tuple[Tensor, ...]] = [()] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(parts, tensors)
-    return [torch.cat(columns) for columns in zip(*parts, strict=True)]
+    return [torch.cat(columns) for columns in zip(*dist.gather_objects(tensors), strict=True)]
