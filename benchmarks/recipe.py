@@ -21,6 +21,7 @@ SHARPER = [*TWO_VIEWS, "loss.infonce.temperature=0.1"]
 RISING = "{_target_: fer_ssl.method.ramp.Ramp, peak: 1.0, start: %s, end: 0.4, steps: 1000}"
 MOVED = ["+experiment=best", "loss=[supervised_pool_adjusted,pseudo_label_two_views,infonce_three_views]"]
 FALLING = "++loss.infonce.weight={_target_: fer_ssl.method.ramp.Fall, peak: 2.0, start: 0.0, end: 0.5, steps: 2750}"
+STRONG_LABELS = "view.labeled=${view.strong}"
 TWICE, HALF = "loss.supervised.weight=2", "loss.supervised.strength=0.5"
 LOW_ALL = ["+experiment=dtm_infonce_uncertain", "threshold=dtm_low", "teacher.views=[weak]"]
 LOW_MOVED = [*LOW_ALL, "view=weak_moved"]
@@ -64,7 +65,7 @@ TRIED = {
     ),
     "two_views_strong_labels": (
         "*two views*, labels taught on strong views",
-        [*TWO_VIEWS, "view.labeled=${view.strong}"],
+        [*TWO_VIEWS, STRONG_LABELS],
     ),
     "two_views_moved": (
         "*two views*, strong views that move, scale and turn, as in pre-training",
@@ -146,6 +147,15 @@ TRIED_WITH_250 = {
     ),
     "best_250": ("`best`", ["+experiment=best", MORE]),
 }
+# under p2, four times the steps: there labels are learned by heart, and the share of the pool labeled rightly stands still
+TRIED_LONG = {
+    "long_supervised": ("labels alone", ["+experiment=supervised"]),
+    "long_supervised_strong_labels": ("labels alone, in strong views", ["+experiment=supervised", STRONG_LABELS]),
+    "long_best": ("`best`", ["+experiment=best"]),
+    "long_best_strong_labels": ("`best`, labels taught on strong views", ["+experiment=best", STRONG_LABELS]),
+    "long_best_soft": ("`best`, pseudo-labels not sharpened", ["+experiment=best", "target.temperature=1.0"]),
+    "long_best_smoothed": ("`best`, labels smoothed by 0.1", ["+experiment=best", "loss.supervised.smoothing=0.1"]),
+}
 TRIED_FROM_FEATURES = {
     "features_uniform": ("soft pseudo-labels, aligned to uniform", ["+experiment=soft_teacher"]),
     "features_uniform_contrast": ("the same and InfoNCE x 0.5", ["+experiment=soft_teacher", *CONTRAST]),
@@ -223,6 +233,8 @@ def trials(fold: Path, init: Path | None, seeds: list[int]) -> Iterator[tuple[st
         draw = [f"data.root={fold}", "data.labels_per_class=100", f"data.split_seed={seed}", f"seed={seed}"]
         for name, (_, (experiment, *parts)) in (TRIED | TRIED_WITH_250).items():
             yield f"{name}_seed{seed}", [experiment, "+protocol=p1", *draw, *parts]
+        for name, (_, (experiment, *parts)) in TRIED_LONG.items():
+            yield f"{name}_seed{seed}", [experiment, "+protocol=p2", *draw, *parts]
         for name, (_, overrides) in TRIED_ON_PROCEDURAL.items():
             yield f"{name}_seed{seed}", [*overrides, f"seed={seed}"]
         for name, (_, (experiment, *parts)) in TRIED_FROM_FEATURES.items() if init else ():
@@ -241,6 +253,7 @@ def table(records: Path) -> Iterator[str]:
     groups = {
         "scratch": TRIED,
         "scratch, 250 labels": TRIED_WITH_250,
+        "scratch, 4,000 steps": TRIED_LONG,
         "features": TRIED_FROM_FEATURES,
         PROCEDURAL: TRIED_ON_PROCEDURAL,
     }

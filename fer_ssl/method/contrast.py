@@ -29,17 +29,19 @@ def info_nce(
     """Return InfoNCE between two `views` of the masked rows, a scalar in fp32; the mean over every two of more views.
 
     `views` [B, D] are unit-norm embeddings of the same faces, `mask` bool [B] selects the faces that take part, all for
-    None. Negatives are the other masked rows of both views, on every rank, and for the first view the `queue`, except
-    where one of the `groups` int64 [B] or [B, G] is the same. Faces of the same `people` int64 [B] are positives of
-    each other, with the mean over all positives of an anchor. Zero or one masked row and no queue gives exactly 0, with
-    a gradient path. Value and gradient are right once averaged over ranks, as DistributedDataParallel does with
-    gradients.
+    None. Negatives are the other masked rows of both views, on every rank, and the `queue`, except where one of the
+    `groups` int64 [B] or [B, G] is the same; with a queue the rows of the first view alone are anchors, as in MoCo.
+    Faces of the same `people` int64 [B] are positives of each other, with the mean over all positives of an anchor.
+    Zero or one masked row and no queue gives exactly 0, with a gradient path. Value and gradient are right once
+    averaged over ranks, as DistributedDataParallel does with gradients.
     Sources: NT-Xent (SimCLR, 2020), queue (MoCo, 2020), positives (SupCon, 2020).
     """
     own = torch.stack([view.to(torch.promote_types(view.dtype, torch.float32)) for view in views], 1)
     everyone = dist.gather_with_grad(own)
     groups = own.new_empty((len(own), 0), dtype=torch.int64) if groups is None else groups.reshape(len(own), -1)
     pairing = _pairing(own, mask, groups, people)
+    if queue is not None:
+        pairing = _of_first_view(pairing)
     losses = []
     for pair in combinations(range(len(views)), 2):
         anchors, faces = (torch.cat([rows[:, view] for view in pair]) for rows in (own, everyone))
@@ -79,6 +81,16 @@ def _pairing(own: Tensor, mask: Tensor | None, groups: Tensor, people: Tensor | 
     return _Pairing(positive, excluded, alike, present[here].repeat(2), 2 * present.sum().clamp(min=1))
 
 
+def _of_first_view(pairing: _Pairing) -> _Pairing:
+    """Return the pairing in which the rows of the second view, the teacher's, are keys and no anchors.
+
+    As anchors beside keys without gradient they would pull the student's rows and push hardly any away.
+    """
+    present = pairing.present.clone()
+    present[len(present) // 2 :] = False
+    return pairing._replace(present=present, total=pairing.total // 2)
+
+
 def _known(mask: Tensor | None, groups: Tensor) -> tuple[Tensor, Tensor]:
     """Return who takes part, bool [world * B], and the groups int64 [world * B, G] of all ranks, in one collective."""
     taking = groups.new_ones(len(groups)) if mask is None else mask.long()
@@ -108,13 +120,8 @@ def _same(groups: Tensor, others: Tensor) -> Tensor:
 
 
 def _queued(anchors: Tensor, groups: Tensor, queue: Negatives, temperature: float) -> Tensor:
-    """Return the similarity of the `anchors` [2B, D] to the keys of the queue [2B, K], -inf where they are left out.
-
-    Anchors of the second view, the teacher's, see no queue.
-    """
+    """Return the similarity of the `anchors` [2B, D] to the keys of the queue [2B, K], -inf where they are left out."""
     with torch.autocast(anchors.device.type, enabled=False):
         similarity = anchors @ queue.keys.T / temperature
     excluded = ~queue.present | (groups.repeat(2, 1).unsqueeze(1) == queue.groups).any(2)
-    # beside keys without gradient a teacher's row would pull the student's and push none away: features collapse
-    excluded[len(groups) :] = True
     return similarity.masked_fill(excluded, -torch.inf)

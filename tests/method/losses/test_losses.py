@@ -138,11 +138,16 @@ def test_info_nce_spares_negatives_that_agree(step: Step) -> None:
     assert torch.equal(InfoNCE(drop_agreeing=True)(apart), InfoNCE()(apart))
 
 
-def naive_contrast(step: Step, same: Tensor, positives: bool, queue: list[tuple[Tensor, int]]) -> Tensor:
-    """InfoNCE face by face, straight from its definition; `same` says who shares an identity."""
+def naive_contrast(
+    step: Step, same: Tensor, positives: bool, queue: list[tuple[Tensor, int]] | None = None
+) -> Tensor:
+    """InfoNCE face by face, straight from its definition; `same` says who shares an identity.
+
+    Beside a queue, empty or not, the student's rows alone are anchors.
+    """
     views = [step.student["strong"].embeddings, step.teacher["weak"].embeddings]
     losses = []
-    for view in (0, 1):
+    for view in (0, 1) if queue is None else (0,):
         for row in range(ROWS):
             anchor = views[view][row]
             own, others = anchor @ views[1 - view][row] / 0.07, []
@@ -154,8 +159,7 @@ def naive_contrast(step: Step, same: Tensor, positives: bool, queue: list[tuple[
                         others.append(similarity)
                     if other != row and positives and same[row, other]:
                         pulled.append(similarity)
-            seen = queue if view == 0 else []  # the student's rows alone
-            others += [anchor @ key / 0.07 for key, person in seen if person != int(step.identities[row])]
+            others += [anchor @ key / 0.07 for key, person in queue or [] if person != int(step.identities[row])]
             losses.append(torch.stack([own, *others]).logsumexp(0) - torch.stack(pulled).mean())
     return torch.stack(losses).mean()
 
@@ -165,7 +169,7 @@ def test_faces_of_one_person_are_left_out_or_pulled_together(same_identity: str,
     people = torch.tensor([0, 1, 0, 2, 1, 0])
     step = replace(step, identities=people)
     term = InfoNCE(against="teacher", uncertain_only=False, same_identity=same_identity)
-    expected = naive_contrast(step, people[:, None] == people, same_identity == "positive", [])
+    expected = naive_contrast(step, people[:, None] == people, same_identity == "positive")
     torch.testing.assert_close(term(step), expected)
     strangers = replace(step, identities=torch.arange(ROWS))
     torch.testing.assert_close(term(strangers), InfoNCE(against="teacher", uncertain_only=False)(step))
@@ -209,17 +213,14 @@ def test_a_queue_smaller_than_a_batch_keeps_its_last_keys(step: Step) -> None:
 
 def test_faces_that_took_no_part_are_no_negatives_later(step: Step) -> None:
     term = InfoNCE(against="teacher", queue=12, width=CLASSES)
-    alone = term(step)
-    torch.testing.assert_close(alone, InfoNCE(against="teacher")(step))
-    assert torch.equal(term.queue.present[:ROWS], step.gate.keep == 0)
     uncertain = torch.tensor([1, 2, 4])
     a, b = step.student["strong"].embeddings[uncertain], step.teacher["weak"].embeddings[uncertain]
-    anchors = torch.cat([a, b])
-    left_out = torch.eye(6, 9, dtype=torch.bool)
-    left_out[3:, 6:] = True  # the teacher's rows see no queue
-    similarity = (anchors @ torch.cat([anchors, b]).T / 0.07).masked_fill(left_out, -torch.inf)
-    expected = (similarity.logsumexp(1) - (a * b).sum(1).repeat(2) / 0.07).mean()
-    torch.testing.assert_close(term(step), expected)
+    for queued in (b[:0], b):  # nothing yet, then the batch itself
+        candidates = a @ torch.cat([a, b, queued]).T / 0.07
+        candidates[:, :3].fill_diagonal_(-torch.inf)
+        expected = (candidates.logsumexp(1) - (a * b).sum(1) / 0.07).mean()
+        torch.testing.assert_close(term(step), expected)
+    assert torch.equal(term.queue.present[:ROWS], step.gate.keep == 0)
 
 
 @pytest.mark.parametrize("options", [{"against": "student"}, {"against": "teacher", "same_identity": "positive"}])
