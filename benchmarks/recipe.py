@@ -147,7 +147,7 @@ TRIED_WITH_250 = {
     ),
     "best_250": ("`best`", ["+experiment=best", MORE]),
 }
-# under p2, four times the steps: there labels are learned by heart, and the share of the pool labeled rightly stands still
+# under p2: labels are learned by heart there, and the share of the pool that is labeled rightly stands still half-way
 TRIED_LONG = {
     "long_supervised": ("labels alone", ["+experiment=supervised"]),
     "long_supervised_strong_labels": ("labels alone, in strong views", ["+experiment=supervised", STRONG_LABELS]),

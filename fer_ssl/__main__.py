@@ -3,14 +3,16 @@
 import sys
 from importlib import import_module
 
+from fer_ssl.cli import told
+from fer_ssl.errors import ConfigError
+
 VERBS = ("train", "evaluate", "predict", "report", "tune", "prepare", "audit", "pseudo_label", "self_train")
 
 
 def main() -> None:
-    """Print what each verb does and a command of it; exit with status 2 for arguments, which belong to a verb."""
+    """Print what each verb does and a command of it; raise ConfigError for arguments, which belong to a verb."""
     if sys.argv[1:]:
-        print(f"error: {sys.argv[1]} is not run like this; type python -m fer_ssl.<{'|'.join(VERBS)}>", file=sys.stderr)
-        raise SystemExit(2)
+        raise ConfigError(f"{sys.argv[1]} is not run like this; type python -m fer_ssl.<{'|'.join(VERBS)}>")
     for verb in VERBS:
         what, _, command = (import_module(f"fer_ssl.{verb}").__doc__ or "").partition("\n")[0].partition(": `")
         print(f"{what}:\n  {command.rstrip('`.')}")
@@ -18,4 +20,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    told(main)

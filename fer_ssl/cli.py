@@ -20,6 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from fer_ssl.errors import ConfigError, FerError
+from fer_ssl.jobs.command import typed
 from fer_ssl.keys import require_own_terms, require_read
 from fer_ssl.masking import Masked, masked
 from fer_ssl.values import require_kinds
@@ -49,7 +50,7 @@ def verb(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
                 require_multirun()
                 if "loss" in cfg:
                     loader = GlobalHydra.instance().config_loader()
-                    require_own_terms(loader, config_name, HydraConfig.get().overrides.task)
+                    require_own_terms(loader, config_name, typed(HydraConfig.get().overrides.task))
                 return run(cfg)
             except FerError as error:
                 raise CompactHydraException(masked(f"error: {error}")) from None

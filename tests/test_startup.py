@@ -67,6 +67,7 @@ def test_the_configuration_is_shown_without_loading_anything_heavy(verb: str) ->
             "+sweep=ablation is a list of runs; add -m to train them all, or hydra.job.num=0 ",
         ),
         (["ckpt_path=auto"], "set hydra.run.dir=<dir> to the folder of the run to go on with"),
+        (["view.labeled=${view.strong}", "ckpt_path=auto"], "error: ckpt_path=auto looks in the run's own folder"),
     ],
 )
 def test_what_would_be_another_run_than_meant_is_refused(arguments: list[str], told: str, tmp_path: Path) -> None:
@@ -78,8 +79,9 @@ def test_what_would_be_another_run_than_meant_is_refused(arguments: list[str], t
     assert not list(tmp_path.rglob("config.yaml"))
 
 
-def test_a_reader_that_leaves_ends_the_answer_without_a_traceback() -> None:
-    command = [sys.executable, "-m", "fer_ssl.train", "--help"]
+@pytest.mark.parametrize("question", [["fer_ssl.train", "--help"], ["fer_ssl"]])
+def test_a_reader_that_leaves_ends_the_answer_without_a_traceback(question: list[str]) -> None:
+    command = [sys.executable, "-m", *question]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, **pipes, text=True, cwd=PACKAGE.parent) as asked:
         asked.stdout.close()

@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from fer_ssl.errors import ConfigError
-from fer_ssl.jobs.command import arguments
+from fer_ssl.jobs.command import arguments, typed
 from fer_ssl.jobs.journal import JOURNAL, Entry, State
 from fer_ssl.jobs.lock import held
 from fer_ssl.jobs.pool import Job, Pool
@@ -41,7 +41,7 @@ def search(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     space = OmegaConf.to_container(cfg.space)
     if not isinstance(space, dict):
         raise ConfigError("a space is a mapping of keys to values; mend the file of conf/space")
-    overrides = [each for each in HydraConfig.get().overrides.task if not each.lstrip("+~").startswith(OWN_KEYS)]
+    overrides = [each for each in typed(HydraConfig.get().overrides.task) if not each.lstrip("+~").startswith(OWN_KEYS)]
     spread = distributions({str(key): value for key, value in space.items()})
     require_known({str(key): value for key, value in space.items()}, overrides)
     folder.mkdir(parents=True, exist_ok=True)

@@ -99,6 +99,13 @@ def test_failing_trials_stop_nothing_and_the_best_becomes_an_experiment(place: P
     assert (cfg["name"], cfg["threshold"]["_target_"].split(".")[-1]) == ("dtm_infonce_tuned", "DynamicThreshold")
 
 
+def test_a_trial_follows_references_itself(place: Path) -> None:
+    search = start(place, "[dtm]", "tune.trials=1", "view.labeled=${view.strong}")
+    assert search.wait(timeout=60) == 0
+    assert "view.labeled=${view.strong}" in (place / "search" / "trials" / "0" / "argv.txt").read_text().split()
+    assert "'view.labeled=${view.strong}'" in (place / "search" / "experiment" / "tuned.yaml").read_text()
+
+
 def test_a_killed_search_continues_its_trials_and_hopeless_ones_are_pruned(place: Path) -> None:
     options = ("tune.pruner.n_startup_trials=1", "batch.labeled=20")
     search = start(place, "[dtm, softmatch]", "tune.trials=6", *options)

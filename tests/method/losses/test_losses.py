@@ -138,9 +138,7 @@ def test_info_nce_spares_negatives_that_agree(step: Step) -> None:
     assert torch.equal(InfoNCE(drop_agreeing=True)(apart), InfoNCE()(apart))
 
 
-def naive_contrast(
-    step: Step, same: Tensor, positives: bool, queue: list[tuple[Tensor, int]] | None = None
-) -> Tensor:
+def naive_contrast(step: Step, same: Tensor, positives: bool, queue: list[tuple[Tensor, int]] | None = None) -> Tensor:
     """InfoNCE face by face, straight from its definition; `same` says who shares an identity.
 
     Beside a queue, empty or not, the student's rows alone are anchors.
