@@ -76,17 +76,21 @@ def _references(node: Any, place: tuple[str, ...] = ()) -> Iterator[str]:
 
 def require_own_terms(loader: ConfigLoader, verb: str, overrides: Sequence[str]) -> None:
     """Raise ConfigError where two chosen files of loss/ write one term: the later would change the earlier unseen."""
-    defaults = loader.compute_defaults_list(verb, list(overrides), RunMode.RUN).defaults
-    files = [each for each in defaults if str(each.config_path).startswith("loss/")]
     written: dict[str, str] = {}
-    for path in dict.fromkeys(str(each.config_path) for each in files if not str(each.parent).startswith("loss/")):
-        name = path.removeprefix("loss/")
-        for term in _keys_of(loader, path):
+    for name in loss_files(loader, verb, overrides):
+        for term in _keys_of(loader, f"loss/{name}"):
             if other := written.get(term):
                 raise ConfigError(
                     f"{other} and {name} are two forms of one loss term, {term}; keep one of them in loss=[...]"
                 )
             written[term] = name
+
+
+def loss_files(loader: ConfigLoader, verb: str, overrides: Sequence[str]) -> list[str]:
+    """Return the chosen files of loss/ in their order; Hydra's choices leave out a group that is a list."""
+    defaults = loader.compute_defaults_list(verb, list(overrides), RunMode.RUN).defaults
+    chosen = [str(each.config_path) for each in defaults if not str(each.parent).startswith("loss/")]
+    return [path.removeprefix("loss/") for path in dict.fromkeys(chosen) if path.startswith("loss/")]
 
 
 def _keys_of(loader: ConfigLoader, path: str) -> set[str]:

@@ -4,10 +4,13 @@ import logging
 import os
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from fer_ssl.cli import check_torchrun, first_rank_speaks, require_lasting_folder, verb
+from fer_ssl.jobs.command import typed
+from fer_ssl.keys import loss_files
 
 PARTS = (
     "data", "unlabeled", "sampler", "view", "backbone", "head", "teacher", "memory", "target", "threshold", "alignment",
@@ -30,10 +33,10 @@ def train(cfg: DictConfig) -> dict[str, Any]:
 
 def describe(cfg: DictConfig) -> str:
     """Return one line that names the active parts of a run."""
-    choices = HydraConfig.get().runtime.choices
-    parts = [f"{group}={choices[group]}" for group in PARTS]
-    terms = ",".join(map(str, cfg.get("loss", ())))
-    return " ".join([f"name={cfg.name}", *parts, f"loss=[{terms}]", f"seed={cfg.seed}"])
+    hydra = HydraConfig.get()
+    parts = [f"{group}={hydra.runtime.choices[group]}" for group in PARTS]
+    terms = loss_files(GlobalHydra.instance().config_loader(), "train", typed(hydra.overrides.task))
+    return " ".join([f"name={cfg.name}", *parts, f"loss=[{','.join(terms)}]", f"seed={cfg.seed}"])
 
 
 main = verb("train")(train)

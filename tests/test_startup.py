@@ -79,6 +79,15 @@ def test_what_would_be_another_run_than_meant_is_refused(arguments: list[str], t
     assert not list(tmp_path.rglob("config.yaml"))
 
 
+def test_a_run_names_its_parts_before_it_loads_a_face(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "fer_ssl.train", "+experiment=dtm_infonce", "ckpt_path=nowhere.ckpt"]
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert "parts: name=dtm_infonce data=synthetic unlabeled=same sampler=balanced view=weak_moved " in done.stdout
+    assert " loss=[supervised_pool_adjusted_rising,pseudo_label,infonce_falling] seed=0" in done.stdout
+    assert "nowhere.ckpt" in done.stderr
+
+
 @pytest.mark.parametrize("question", [["fer_ssl.train", "--help"], ["fer_ssl"]])
 def test_a_reader_that_leaves_ends_the_answer_without_a_traceback(question: list[str]) -> None:
     command = [sys.executable, "-m", *question]
