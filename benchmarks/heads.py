@@ -12,7 +12,8 @@ from fer_ssl.reports.grouping import drop_repeats, experiments, find_runs, pool_
 from fer_ssl.reports.run import Run
 
 MARK = "# Measured: "
-PROTOCOL = Path(__file__).parent.parent / "conf" / "protocol" / "p1.yaml"
+PROTOCOLS = ("p1", "p2")
+CONF = Path(__file__).parent.parent / "conf"
 
 
 def write_heads(records: Path, folder: Path, parts: Mapping[str, Sequence[str]]) -> None:
@@ -24,8 +25,7 @@ def write_heads(records: Path, folder: Path, parts: Mapping[str, Sequence[str]])
     procedural = by_name(runs_at_home(records / "synthetic"))
     rounds = runs_at_home(records / "rounds")
     features = by_name(drop_repeats(find_runs([records / "pretraining"])[0])[0])
-    shown = [run for run in runs_at_home(records / "p1") if run.setting("data.labels_per_class") in (BUDGET, None)]
-    real = by_name(shown)
+    real = {protocol: by_name(of_budget(records / protocol)) for protocol in PROTOCOLS}
     for path in sorted(folder.glob("*.yaml")):
         lines = []
         if group := procedural.get(path.stem):
@@ -34,8 +34,9 @@ def write_heads(records: Path, folder: Path, parts: Mapping[str, Sequence[str]])
             lines.append(f"procedural faces: {outcome_of_rounds(group)}")
         if group := features.get(path.stem):
             lines.append(f"{settings(group[0], pool(group[0]))}, nearest class mean: {outcome(group)}")
-        if group := real.get(path.stem):
-            lines.append(f"{settings(group[0], parts.get(path.stem, ()))}: {outcome(group)}")
+        for protocol, groups in real.items():
+            if group := groups.get(path.stem):
+                lines.append(f"{settings(group[0], parts.get(path.stem, ()), protocol)}: {outcome(group)}")
         text = path.read_text(encoding="utf-8")
         path.write_text(with_lines(text, lines), encoding="utf-8")
 
@@ -51,16 +52,21 @@ def runs_at_home(records: Path) -> list[Run]:
     return [run for run in runs if pool_name(run) in ("same", "none")]
 
 
-def settings(run: Run, parts: Sequence[str]) -> str:
+def of_budget(records: Path) -> list[Run]:
+    """Return the runs in `records` with BUDGET labels of a class, or with all."""
+    return [run for run in runs_at_home(records) if run.setting("data.labels_per_class") in (BUDGET, None)]
+
+
+def settings(run: Run, parts: Sequence[str], protocol: str = "p1") -> str:
     """Return what a run on FER2013 had beside its experiment: overrides, features, labels."""
     budget = run.setting("data.labels_per_class")
     labels = "all labels" if budget is None else f"{budget} labels per class"
     steps = run.setting("trainer.max_steps")
-    usual = yaml.safe_load(PROTOCOL.read_text(encoding="utf-8"))["trainer"]["max_steps"]
+    usual = yaml.safe_load((CONF / "protocol" / f"{protocol}.yaml").read_text(encoding="utf-8"))["trainer"]["max_steps"]
     length = [] if steps == usual else [f"trainer.max_steps={steps}"]
     init = run.setting("backbone.init")
     start = [] if init is None else [f"from the features of {init}"]
-    return f"{' '.join(['+protocol=p1', *length, *parts, *start])}, {labels}"
+    return f"{' '.join([f'+protocol={protocol}', *length, *parts, *start])}, {labels}"
 
 
 def pool(run: Run) -> list[str]:

@@ -150,7 +150,10 @@ TRIED_WITH_250 = {
 # under p2: labels are learned by heart there, and the share of the pool that is labeled rightly stands still half-way
 TRIED_LONG = {
     "long_supervised": ("labels alone", ["+experiment=supervised"]),
-    "long_supervised_strong_labels": ("labels alone, in strong views", ["+experiment=supervised", STRONG_LABELS]),
+    "long_supervised_strong_labels": (
+        "labels alone, in strong views that move",
+        ["+experiment=supervised", "view=weak_moved", STRONG_LABELS],
+    ),
     "long_best": ("`best`", ["+experiment=best"]),
     "long_best_strong_labels": ("`best`, labels taught on strong views", ["+experiment=best", STRONG_LABELS]),
     "long_best_soft": ("`best`, pseudo-labels not sharpened", ["+experiment=best", "target.temperature=1.0"]),
