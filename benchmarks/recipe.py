@@ -157,6 +157,14 @@ TRIED_LONG = {
     ),
     "long_best": ("`best`", ["+experiment=best"]),
     "long_best_strong_labels": ("`best`, labels taught on strong views", ["+experiment=best", STRONG_LABELS]),
+    "long_best_strong_labels_half_prior": (
+        "the same, labels taught for half the log of the pool's frequencies throughout",
+        ["+experiment=best", STRONG_LABELS, HALF],
+    ),
+    "long_best_half_prior": (
+        "`best`, labels taught for half the log of the pool's frequencies throughout",
+        ["+experiment=best", HALF],
+    ),
     "long_best_falling": (
         "`best`, InfoNCE x 2 at first and nothing from half-way on",
         ["+experiment=best", FALLING.replace("2750", "4000")],
