@@ -165,6 +165,7 @@ TRIED_LONG = {
         "`best`, labels taught for half the log of the pool's frequencies throughout",
         ["+experiment=best", HALF],
     ),
+    "long_best_contrast_4": ("`best`, InfoNCE x 4", ["+experiment=best", "loss.infonce.weight=4.0"]),
     "long_best_falling": (
         "`best`, InfoNCE x 2 at first and nothing from half-way on",
         ["+experiment=best", FALLING.replace("2750", "4000")],
