@@ -36,7 +36,7 @@ def score_checkpoint(cfg: DictConfig) -> dict[str, Any]:
     require_choice("split", cfg.split, ("test", "train", "val"))
     require_data_root(cfg)
     require_range("data.batch_eval", cfg.data.batch_eval)
-    checkpoint, trained = opened(cfg)
+    checkpoint, trained = opened(cfg, taken=("config.yaml", "predictions.json"))
     source = make(cfg.data.source)
     require_space(checkpoint, source.space, Path(cfg.ckpt_path))
     decoder = build_decoder(cfg, trained.image_size)(source.channels)
@@ -90,11 +90,11 @@ def without_replaced(faces: Faces, seen: LabeledView) -> tuple[Faces, LabeledVie
     return faces.subset(rows), LabeledView(seen.probs[rows], seen.labels[rows])
 
 
-def opened(cfg: DictConfig, taken: Sequence[str] = ("config.yaml",)) -> tuple[Checkpoint, DictConfig]:
+def opened(cfg: DictConfig, taken: Sequence[str]) -> tuple[Checkpoint, DictConfig]:
     """Return the checkpoint that a verb was given, and the configuration of its run.
 
     Raises ConfigError for none, for one without a classifier or with a network of modules that nobody trusts, and for a
-    folder with files that show it to be `taken`.
+    folder that another verb has `taken`, as these files show.
     """
     if cfg.ckpt_path is None:
         raise ConfigError("there is no checkpoint to ask; set ckpt_path=<run>/checkpoints/last.ckpt")
@@ -103,8 +103,11 @@ def opened(cfg: DictConfig, taken: Sequence[str] = ("config.yaml",)) -> tuple[Ch
     checkpoint = read_checkpoint(path)
     trained = trusted_config(checkpoint, cfg.allow_targets, path)
     require_classifier(checkpoint, path)
-    if any((Path(cfg.run_dir) / name).exists() for name in taken):
-        raise ConfigError(f"{cfg.run_dir} holds a run or its scores; set hydra.run.dir=<dir> to a folder of its own")
+    for name in taken:
+        if (Path(cfg.run_dir) / name).exists():
+            raise ConfigError(
+                f"{cfg.run_dir} holds what another verb wrote, {name}; set hydra.run.dir=<dir> to a folder of its own"
+            )
     return checkpoint, trained
 
 

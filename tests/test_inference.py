@@ -13,7 +13,7 @@ from running import composed, trained
 
 from fer_ssl.checkpoints import read_checkpoint
 from fer_ssl.errors import ConfigError, DataError
-from fer_ssl.inference import averaged, predict_faces
+from fer_ssl.inference import averaged, predict_faces, score_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -105,10 +105,20 @@ def test_what_is_lacking_is_told(checkpoint: Path, faces: Path) -> None:
         ([given, root, "data.batch_eval=0"], r"data\.batch_eval=0 makes no sense; set data\.batch_eval above 0"),
         ([given, root, "data.channels=2"], r"data\.channels=2 is neither gray nor colour; set data\.channels=1 or 3"),
         ([given, "unlabeled=same"], "unlabeled=same names no faces; set unlabeled=folder"),
-        ([given, root, f"run_dir={checkpoint.parent.parent}"], r"holds a run or its scores; set hydra\.run\.dir="),
+        (
+            [given, root, f"run_dir={checkpoint.parent.parent}"],
+            r"another verb wrote, config\.yaml; set hydra\.run\.dir=",
+        ),
     ):
         with pytest.raises(ConfigError, match=told):
             predict_faces(composed(f"run_dir={faces.parent}/out", *options, config="predict"))
+
+
+def test_scores_do_not_replace_predictions(checkpoint: Path, faces: Path) -> None:
+    out = faces.parent / "out"
+    predicted(checkpoint, out, f"unlabeled.root={faces}")
+    with pytest.raises(ConfigError, match=r"another verb wrote, predictions\.json; set hydra\.run\.dir="):
+        score_checkpoint(composed(f"ckpt_path={checkpoint}", f"run_dir={out}", config="evaluate"))
 
 
 def test_a_folder_without_a_readable_face_is_told(checkpoint: Path, faces: Path) -> None:

@@ -258,7 +258,7 @@ def test_evaluate_scores_what_training_reported(tmp_path: Path) -> None:
     assert (tmp_path / "predictions.parquet").exists()
     before = (tmp_path / "run" / "metrics.json").read_bytes()
     cfg.run_dir = str(tmp_path / "run")
-    with pytest.raises(ConfigError, match=r"holds a run or its scores; set hydra\.run\.dir="):
+    with pytest.raises(ConfigError, match=r"another verb wrote, config\.yaml; set hydra\.run\.dir="):
         score_checkpoint(cfg)
     assert (tmp_path / "run" / "metrics.json").read_bytes() == before
 
