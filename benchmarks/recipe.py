@@ -19,7 +19,6 @@ ADJUSTED = [*SOFT, "loss=[supervised_pool_adjusted,pseudo_label,infonce_all]"]
 TWO_VIEWS = [*ADJUSTED, "loss.infonce.weight=1.0"]
 SHARPER = [*TWO_VIEWS, "loss.infonce.temperature=0.1"]
 RISING = "{_target_: fer_ssl.method.ramp.Ramp, peak: 1.0, start: %s, end: 0.4, steps: 1000}"
-LATE = "{_target_: fer_ssl.method.ramp.Ramp, peak: 1.0, start: 0.25, end: 0.5, steps: 4000}"
 MOVED = ["+experiment=best", "loss=[supervised_pool_adjusted,pseudo_label_two_views,infonce_three_views]"]
 FALLING = "++loss.infonce.weight={_target_: fer_ssl.method.ramp.Fall, peak: 2.0, start: 0.0, end: 0.5, steps: 2750}"
 STRONG_LABELS = "view.labeled=${view.strong}"
@@ -150,32 +149,12 @@ TRIED_WITH_250 = {
 }
 # under p2: labels are learned by heart there, and the share of the pool that is labeled rightly stands still half-way
 TRIED_LONG = {
-    "long_supervised": ("labels alone", ["+experiment=supervised"]),
-    "long_supervised_strong_labels": (
-        "labels alone, in strong views that move",
-        ["+experiment=supervised", "view=weak_moved", STRONG_LABELS],
-    ),
     "long_best": ("`best`", ["+experiment=best"]),
     "long_best_strong_labels": ("`best`, labels taught on strong views", ["+experiment=best", STRONG_LABELS]),
     "long_best_strong_labels_half_prior": (
         "the same, labels taught for half the log of the pool's frequencies throughout",
         ["+experiment=best", STRONG_LABELS, HALF],
     ),
-    "long_best_half_prior": (
-        "`best`, labels taught for half the log of the pool's frequencies throughout",
-        ["+experiment=best", HALF],
-    ),
-    "long_best_contrast_4": ("`best`, InfoNCE x 4", ["+experiment=best", "loss.infonce.weight=4.0"]),
-    "long_best_falling": (
-        "`best`, InfoNCE x 2 at first and nothing from half-way on",
-        ["+experiment=best", FALLING.replace("2750", "4000")],
-    ),
-    "long_best_late": (
-        "`best`, pseudo-labels rising in weight between steps 1,000 and 2,000",
-        ["+experiment=best", f"++loss.pseudo_label.weight={LATE}"],
-    ),
-    "long_best_soft": ("`best`, pseudo-labels not sharpened", ["+experiment=best", "target.temperature=1.0"]),
-    "long_best_smoothed": ("`best`, labels smoothed by 0.1", ["+experiment=best", "loss.supervised.smoothing=0.1"]),
 }
 TRIED_FROM_FEATURES = {
     "features_uniform": ("soft pseudo-labels, aligned to uniform", ["+experiment=soft_teacher"]),

@@ -27,10 +27,9 @@ COLUMNS = (
     Column("100, 4,000 steps", "p2", 100),
     Column("100, FER+ labels", "ferplus", 100),
 )
-OURS = ("dtm_infonce", "best", "best_long")
+OURS = ("dtm_infonce", "best")
 PEERS = {
     "supervised": "supervised",
-    "supervised_strong_labels": "supervised, labels in the views of `best_long`",
     "pseudolabel": "PseudoLabel",
     "pi_model": "Pi-model",
     "mean_teacher": "Mean Teacher",
@@ -55,7 +54,6 @@ METHODS = PEERS | {
     "dtm_infonce_faces": "`dtm_infonce_faces`",
     "best_whole_prior": "`best` with the pool's frequencies from the first step on",
     "best": "our recipe, `best`",
-    "best_long": "`best_long`, labels in strong views",
     "supervised_pretrained": "supervised, from features learned on the pool",
     "best_pretrained": "`best_pretrained`, from features learned on the pool",
 }

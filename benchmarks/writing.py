@@ -53,8 +53,8 @@ def markdown(found: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join([PREFACE, *(section(name, entry) for name, entry in found.items())])
 
 
-def write_between_marks(page: Path, lines: Iterable[str]) -> None:
-    """Replace what is between the marks of a `page`."""
-    head, rest = page.read_text(encoding="utf-8").split(BEGIN)
-    written = "\n".join([BEGIN, "", *lines, "", END])
-    page.write_text(head + written + rest.split(END)[1], encoding="utf-8")
+def write_between_marks(page: Path, lines: Iterable[str], begin: str = BEGIN) -> None:
+    """Replace what is between the mark `begin` of a `page` and the end mark after it."""
+    head, rest = page.read_text(encoding="utf-8").split(begin)
+    written = "\n".join([begin, "", *lines, "", END])
+    page.write_text(head + written + rest.partition(END)[2], encoding="utf-8")

@@ -18,11 +18,12 @@ from beside import write_beside
 from compare import compared, figures
 from gpu import measure_gpu
 from heads import with_lines, write_heads
+from limits import TOLD, Seen, limits, linear, write_limits
 from loops import adacm_step, bare_step, fixmatch_loss, networks, our_step, parameter_by_parameter, ready, usb_step
 from measuring import Options, Pairs, Skipped, in_turns
-from recipe import trials, write_recipe
+from recipe import TRIED_LONG, trials, write_recipe
 from results import FACES
-from running import composed
+from running import composed, trained
 from summary import write_summary
 from writing import markdown, row
 
@@ -185,6 +186,31 @@ def test_a_page_shows_its_records(
     write(ROOT / "docs" / "runs" / suite, page)
     assert page.read_text() == ours, "run python benchmarks/results.py table"
     assert line in page.read_text()
+
+
+def test_the_recipe_shows_what_holds_a_run_back(tmp_path: Path) -> None:
+    page, figures = tmp_path / "recipe.md", ROOT / "docs" / "runs" / "limits.json"
+    page.write_text((ROOT / "docs" / "recipe.md").read_text())
+    write_limits(figures, page, {name: tried for name, (tried, _) in TRIED_LONG.items()})
+    assert page.read_text() == (ROOT / "docs" / "recipe.md").read_text(), "run python benchmarks/results.py table"
+    assert all(f" | {told}" in page.read_text() for told in TOLD.values())
+
+
+def test_the_model_that_is_held_back_is_the_one_that_was_scored(tmp_path: Path) -> None:
+    results = trained(tmp_path / "run", "+experiment=fixmatch", "score=[test]")
+    found = limits(tmp_path / "run")
+    assert found.keys() == TOLD.keys()
+    assert found["model"]["macro_f1"] == pytest.approx(results["test"]["macro_f1"], abs=1e-6)
+
+
+def test_a_linear_classifier_reads_what_features_hold() -> None:
+    torch.manual_seed(0)
+    labels = torch.arange(300) % 3
+    features = torch.eye(3)[labels].repeat(1, 2) + 0.1 * torch.randn(300, 6)
+    seen = Seen(features, torch.zeros(300, 3), labels)
+    assert (linear(seen, 1e-4)(features).argmax(1) == labels).all()
+    flat_weights = linear(seen, 1e4)(features).softmax(1)
+    torch.testing.assert_close(flat_weights, torch.full((300, 3), 1 / 3), atol=1e-2, rtol=0)
 
 
 def test_the_readme_shows_the_records(tmp_path: Path) -> None:

@@ -1,0 +1,121 @@
+"""What holds a run back, its features or its classifier? Linear ones on its features, told more than the run was.
+
+python benchmarks/limits.py outputs/recipe/long_best_seed10     # adds to docs/runs/limits.json
+python benchmarks/results.py table                              # writes the table of docs/recipe.md from it
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+from writing import write_between_marks
+
+from fer_ssl.build import build_data, build_model
+from fer_ssl.checkpoints import load_average, read_checkpoint
+from fer_ssl.data.loader import EvalLoader
+from fer_ssl.inference import trusted_config
+from fer_ssl.metrics import ExpressionMetrics
+from fer_ssl.nn.model import FaceModel
+
+FIGURES = Path("docs/runs/limits.json")
+BEGIN = "<!-- what holds back, written by benchmarks/results.py -->"
+PENALTY = {"labels": 0.1, "pool": 1e-4}  # times the sum of the squared weights, of normalised features
+TOLD = {
+    "model": "the model",
+    "frequencies": "told how frequent each class is",
+    "labels": "linear, told the run's labels",
+    "pool": "linear, told the labels of the pool",
+}
+
+
+class Seen(NamedTuple):
+    """Features [N, D] and logits [N, C] of faces, and their labels [N]."""
+
+    features: Tensor
+    logits: Tensor
+    labels: Tensor
+
+
+@torch.no_grad()
+def look(model: FaceModel, loader: EvalLoader) -> Seen:
+    """Return what a model in eval mode makes of a split."""
+    features: list[Tensor] = []
+    hook = model.head.classifier.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0].float()))
+    seen = [(model(batch.images).logits.float(), batch.labels) for batch in loader]
+    hook.remove()
+    logits, labels = zip(*seen, strict=True)
+    return Seen(torch.cat(features), torch.cat(logits), torch.cat(labels))
+
+
+def linear(told: Seen, penalty: float) -> Callable[[Tensor], Tensor]:
+    """Return multinomial logistic regression on the normalised features of `told`."""
+    mean, deviation = told.features.mean(0), told.features.std(0).clamp(min=1e-6)
+    inputs, classes = (told.features - mean) / deviation, told.logits.shape[1]
+    weight = torch.zeros(inputs.shape[1], classes, requires_grad=True)
+    bias = torch.zeros(classes, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=100, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        total: Tensor = F.cross_entropy(inputs @ weight + bias, told.labels) + penalty * weight.square().sum()
+        total.backward()
+        return total
+
+    optimizer.step(loss)  # type: ignore[arg-type]
+    return lambda features: (features - mean) / deviation @ weight.detach() + bias.detach()
+
+
+def score(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """Return macro-F1 and accuracy."""
+    metrics = ExpressionMetrics(logits.shape[1], over_ranks=False)
+    metrics.update(logits.softmax(1), labels)
+    scores = metrics.compute()
+    return {"macro_f1": scores.macro_f1, "accuracy": scores.accuracy}
+
+
+def limits(run_dir: Path) -> dict[str, dict[str, float]]:
+    """Return scores on a run's held-out faces: its model's, and what it would have had if told more."""
+    checkpoint = read_checkpoint(run_dir / "checkpoints" / "last.ckpt")
+    config = trusted_config(checkpoint, [], run_dir)
+    data = build_data(config)
+    data.setup()
+    model = build_model(config, len(data.space))
+    load_average(model, checkpoint)
+    roles = data.roles()
+    splits = (data.eval_loader(roles[name]) for name in ("test", "labeled", "pool"))
+    held_out, labeled, pool = (look(model.eval(), split) for split in splits)
+    frequencies = torch.bincount(held_out.labels, minlength=len(data.space)) / len(held_out.labels)
+    corrected = held_out.logits + frequencies.log() - held_out.logits.softmax(1).mean(0).log()
+    told = {name: linear(seen, PENALTY[name]) for name, seen in (("labels", labeled), ("pool", pool))}
+    logits = {"model": held_out.logits, "frequencies": corrected}
+    logits |= {name: classify(held_out.features) for name, classify in told.items()}
+    return {name: score(each, held_out.labels) for name, each in logits.items()}
+
+
+def write_limits(figures: Path, page: Path, named: dict[str, str]) -> None:
+    """Put the table of `figures` between the marks of `page`; `named` says what was tried, by the record's name."""
+    write_between_marks(page, table(json.loads(figures.read_text(encoding="utf-8")), named), BEGIN)
+
+
+def table(found: dict[str, dict[str, dict[str, float]]], named: dict[str, str]) -> Iterator[str]:
+    """Yield the lines of a table: macro-F1 and accuracy in percent."""
+    yield f"| tried | {' | '.join(TOLD.values())} |"
+    yield "| --- |" + " --- |" * len(TOLD)
+    for run, scores in found.items():
+        cells = (f"{100 * scores[told]['macro_f1']:.1f}, {100 * scores[told]['accuracy']:.1f}" for told in TOLD)
+        yield f"| {named[run.rpartition('_seed')[0]]} | {' | '.join(cells)} |"
+
+
+def main() -> None:
+    found = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
+    found |= {Path(each).name: limits(Path(each)) for each in sys.argv[1:]}
+    FIGURES.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
