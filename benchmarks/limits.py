@@ -21,6 +21,7 @@ from fer_ssl.data.loader import EvalLoader
 from fer_ssl.inference import trusted_config
 from fer_ssl.metrics import ExpressionMetrics
 from fer_ssl.nn.model import FaceModel
+from fer_ssl.scoring import features_into
 
 FIGURES = Path("docs/runs/limits.json")
 BEGIN = "<!-- what holds back, written by benchmarks/results.py -->"
@@ -44,10 +45,8 @@ class Seen(NamedTuple):
 @torch.no_grad()
 def look(model: FaceModel, loader: EvalLoader) -> Seen:
     """Return what a model in eval mode makes of a split."""
-    features: list[Tensor] = []
-    hook = model.head.classifier.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0].float()))
-    seen = [(model(batch.images).logits.float(), batch.labels) for batch in loader]
-    hook.remove()
+    with features_into(model.head.classifier) as features:
+        seen = [(model(batch.images).logits.float(), batch.labels) for batch in loader]
     logits, labels = zip(*seen, strict=True)
     return Seen(torch.cat(features), torch.cat(logits), torch.cat(labels))
 

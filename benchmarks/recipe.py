@@ -147,7 +147,7 @@ TRIED_WITH_250 = {
     ),
     "best_250": ("`best`", ["+experiment=best", MORE]),
 }
-# under p2: labels are learned by heart there, and the share of the pool that is labeled rightly stands still half-way
+# under p2: labels are learned by heart there, and from half-way on little more of the pool is labeled rightly
 TRIED_LONG = {
     "long_best": ("`best`", ["+experiment=best"]),
     "long_best_strong_labels": ("`best`, labels taught on strong views", ["+experiment=best", STRONG_LABELS]),

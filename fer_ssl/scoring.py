@@ -1,5 +1,7 @@
 """What a model says of a whole split, and how right it is."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -48,6 +50,17 @@ def headline(scores: Scores) -> str:
     return "  ".join(f"{name} {100 * getattr(scores, name):.2f}" for name in names)
 
 
+@contextmanager
+def features_into(classifier: nn.Module) -> Iterator[list[Tensor]]:
+    """Collect, batch by batch, the features in fp32 that a head's `classifier` is given."""
+    seen: list[Tensor] = []
+    hook = classifier.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].float()))
+    try:
+        yield seen
+    finally:
+        hook.remove()
+
+
 @torch.inference_mode()
 def fit_class_means(model: nn.Module, loader: EvalLoader, classes: int) -> None:
     """Make the linear classifier of `model`'s head the nearest class mean of the labeled faces' features.
@@ -56,12 +69,8 @@ def fit_class_means(model: nn.Module, loader: EvalLoader, classes: int) -> None:
     v in every direction: the logit of class c is (f.m_c - |m_c|^2 / 2) / v.
     """
     classifier: nn.Linear = model.head.classifier  # type: ignore[assignment, union-attr]
-    seen: list[Tensor] = []
-    hook = classifier.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].float()))
-    try:
+    with features_into(classifier) as seen:
         labels = [_label_after_pass(model.eval(), batch) for batch in loader]
-    finally:
-        hook.remove()
     features = torch.cat(seen)
     members = nn.functional.one_hot(torch.cat(labels), classes).to(features)
     sums, counts = dist.all_reduce_sum(members.T @ features), dist.all_reduce_sum(members.sum(0))

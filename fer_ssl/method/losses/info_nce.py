@@ -96,7 +96,7 @@ class InfoNCE(Term):
 
 def _queue(size: int, width: int | None, against: str, same_identity: str, groups: int) -> Queue | None:
     if not isinstance(size, int) or size < 0:
-        raise ConfigError(f"a queue holds a number of embeddings, not {size!r}; set loss.infonce.queue=0 or 4096")
+        raise ConfigError(f"a queue holds a number of embeddings, not {size!r}; set loss.infonce.queue=0 or 384")
     if not size:
         return None
     if against != "teacher" or same_identity == "positive":
