@@ -20,6 +20,7 @@ TWO_VIEWS = [*ADJUSTED, "loss.infonce.weight=1.0"]
 SHARPER = [*TWO_VIEWS, "loss.infonce.temperature=0.1"]
 RISING = "{_target_: fer_ssl.method.ramp.Ramp, peak: 1.0, start: %s, end: 0.4, steps: 1000}"
 MOVED = ["+experiment=best", "loss=[supervised_pool_adjusted,pseudo_label_two_views,infonce_three_views]"]
+LATE = "{_target_: fer_ssl.method.ramp.Ramp, peak: 1.0, start: 0.5, end: 0.55, steps: 4000}"
 FALLING = "++loss.infonce.weight={_target_: fer_ssl.method.ramp.Fall, peak: 2.0, start: 0.0, end: 0.5, steps: 2750}"
 STRONG_LABELS = "view.labeled=${view.strong}"
 TWICE, HALF = "loss.supervised.weight=2", "loss.supervised.strength=0.5"
@@ -147,6 +148,7 @@ TRIED_WITH_250 = {
     ),
     "best_250": ("`best`", ["+experiment=best", MORE]),
 }
+FEATURES_FIRST = [f"++loss.{term}.weight={LATE}" for term in ("supervised", "pseudo_label")]
 # under p2: labels are learned by heart there, and from half-way on little more of the pool is labeled rightly
 TRIED_LONG = {
     "long_best": ("`best`", ["+experiment=best"]),
@@ -154,6 +156,14 @@ TRIED_LONG = {
     "long_best_strong_labels_half_prior": (
         "the same, labels taught for half the log of the pool's frequencies throughout",
         ["+experiment=best", STRONG_LABELS, HALF],
+    ),
+    "long_best_features_first": (
+        "`best`, InfoNCE alone until half-way: *features first*",
+        ["+experiment=best", *FEATURES_FIRST],
+    ),
+    "long_best_features_first_strong_labels": (
+        "*features first*, labels taught on strong views",
+        ["+experiment=best", *FEATURES_FIRST, STRONG_LABELS],
     ),
 }
 TRIED_FROM_FEATURES = {
