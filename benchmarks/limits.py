@@ -8,65 +8,37 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 from writing import write_between_marks
 
 from fer_ssl.build import build_data, build_model
 from fer_ssl.checkpoints import load_average, read_checkpoint
-from fer_ssl.data.loader import EvalLoader
 from fer_ssl.inference import trusted_config
+from fer_ssl.method.functional import one_hot
 from fer_ssl.metrics import ExpressionMetrics
-from fer_ssl.nn.model import FaceModel
-from fer_ssl.scoring import features_into
+from fer_ssl.refit import LogisticRegression, fit_logistic
+from fer_ssl.scoring import Features, read_features
 
 FIGURES = Path("docs/runs/limits.json")
 BEGIN = "<!-- what holds back, written by benchmarks/results.py -->"
 PENALTY = {"labels": 0.1, "pool": 1e-4}  # times the sum of the squared weights, of normalised features
 TOLD = {
     "model": "the model",
+    "refitted": "`refit=logistic`",
     "frequencies": "told how frequent each class is",
     "labels": "linear, told the run's labels",
     "pool": "linear, told the labels of the pool",
 }
 
 
-class Seen(NamedTuple):
-    """Features [N, D] and logits [N, C] of faces, and their labels [N]."""
-
-    features: Tensor
-    logits: Tensor
-    labels: Tensor
-
-
-@torch.no_grad()
-def look(model: FaceModel, loader: EvalLoader) -> Seen:
-    """Return what a model in eval mode makes of a split."""
-    with features_into(model.head.classifier) as features:
-        seen = [(model(batch.images).logits.float(), batch.labels) for batch in loader]
-    logits, labels = zip(*seen, strict=True)
-    return Seen(torch.cat(features), torch.cat(logits), torch.cat(labels))
-
-
-def linear(told: Seen, penalty: float) -> Callable[[Tensor], Tensor]:
+def linear(told: Features, penalty: float, classes: int) -> Callable[[Tensor], Tensor]:
     """Return multinomial logistic regression on the normalised features of `told`."""
     mean, deviation = told.features.mean(0), told.features.std(0).clamp(min=1e-6)
-    inputs, classes = (told.features - mean) / deviation, told.logits.shape[1]
-    weight = torch.zeros(inputs.shape[1], classes, requires_grad=True)
-    bias = torch.zeros(classes, requires_grad=True)
-    optimizer = torch.optim.LBFGS([weight, bias], max_iter=100, line_search_fn="strong_wolfe")
-
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        total: Tensor = F.cross_entropy(inputs @ weight + bias, told.labels) + penalty * weight.square().sum()
-        total.backward()
-        return total
-
-    optimizer.step(loss)  # type: ignore[arg-type]
-    return lambda features: (features - mean) / deviation @ weight.detach() + bias.detach()
+    rows = torch.ones(len(told.labels))
+    weight, bias = fit_logistic((told.features - mean) / deviation, one_hot(told.labels, classes), rows, penalty)
+    return lambda features: (features - mean) / deviation @ weight + bias
 
 
 def score(logits: Tensor, labels: Tensor) -> dict[str, float]:
@@ -87,12 +59,15 @@ def limits(run_dir: Path) -> dict[str, dict[str, float]]:
     load_average(model, checkpoint)
     roles = data.roles()
     splits = (data.eval_loader(roles[name]) for name in ("test", "labeled", "pool"))
-    held_out, labeled, pool = (look(model.eval(), split) for split in splits)
+    held_out, labeled, pool = (read_features(model, split) for split in splits)
     frequencies = torch.bincount(held_out.labels, minlength=len(data.space)) / len(held_out.labels)
-    corrected = held_out.logits + frequencies.log() - held_out.logits.softmax(1).mean(0).log()
-    told = {name: linear(seen, PENALTY[name]) for name, seen in (("labels", labeled), ("pool", pool))}
-    logits = {"model": held_out.logits, "frequencies": corrected}
-    logits |= {name: classify(held_out.features) for name, classify in told.items()}
+    with torch.no_grad():
+        own = model.head.classifier(held_out.features)
+    logits = {"model": own, "frequencies": own + frequencies.log() - own.softmax(1).mean(0).log()}
+    for name, seen in (("labels", labeled), ("pool", pool)):
+        logits[name] = linear(seen, PENALTY[name], len(data.space))(held_out.features)
+    weight, bias = LogisticRegression().fit(labeled.features, one_hot(labeled.labels, len(data.space)), pool.features)
+    logits["refitted"] = held_out.features @ weight.T + bias
     return {name: score(each, held_out.labels) for name, each in logits.items()}
 
 
@@ -106,8 +81,12 @@ def table(found: dict[str, dict[str, dict[str, float]]], named: dict[str, str]) 
     yield f"| tried | {' | '.join(TOLD.values())} |"
     yield "| --- |" + " --- |" * len(TOLD)
     for run, scores in found.items():
-        cells = (f"{100 * scores[told]['macro_f1']:.1f}, {100 * scores[told]['accuracy']:.1f}" for told in TOLD)
+        cells = (_cell(scores.get(told)) for told in TOLD)
         yield f"| {named[run.rpartition('_seed')[0]]} | {' | '.join(cells)} |"
+
+
+def _cell(scores: dict[str, float] | None) -> str:
+    return "-" if scores is None else f"{100 * scores['macro_f1']:.1f}, {100 * scores['accuracy']:.1f}"
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from fer_ssl.errors import ConfigError
-from fer_ssl.files import refusal, require_checksums
+from fer_ssl.files import on_disk, refusal, require_checksums, whole
 from fer_ssl.places import PLACE_KEYS
 from fer_ssl.trees import flat
 from fer_ssl.types import LabelSpace
@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 Checkpoint = dict[str, Any]
 
+FITTED = "fitted_classifier"  # key of a classifier that was fitted after training
 TOLD = 3  # changed settings that a message names
 FREE_TO_CHANGE = (
     "run_dir",
@@ -115,7 +116,7 @@ def require_space(checkpoint: Checkpoint, space: LabelSpace, path: Path) -> None
 
 def require_classifier(checkpoint: Checkpoint, path: Path) -> None:
     """Raise ConfigError where the run behind the checkpoint learned features alone."""
-    if not checkpoint.get("learns_labels", True):
+    if not checkpoint.get("learns_labels", True) and FITTED not in checkpoint:
         raise ConfigError(
             f"checkpoint {path} is of a run that learned no label, so there is no classifier to score; train one from "
             f"it with +experiment=supervised backbone.init={path}"
@@ -186,7 +187,20 @@ def changed_length(saved: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
 
 
 def load_average(model: nn.Module, checkpoint: Checkpoint) -> None:
-    """Load the averaged teacher, the model that is reported, into `model`."""
+    """Load the averaged teacher, the model that is reported, into `model`, with the classifier fitted to it if any."""
     prefix = "teacher.average."
     weights = checkpoint["state_dict"].items()
-    model.load_state_dict({name[len(prefix) :]: value for name, value in weights if name.startswith(prefix)})
+    averaged = {name[len(prefix) :]: value for name, value in weights if name.startswith(prefix)}
+    model.load_state_dict(averaged | checkpoint.get(FITTED, {}))
+
+
+def add_classifier(path: Path, model: nn.Module) -> None:
+    """Write the classifier fitted to the averaged teacher `model` into the checkpoint of its last step.
+
+    It stands beside the trained one, with which a run goes on.
+    """
+    fitted = {name: value.cpu() for name, value in model.state_dict().items() if name.startswith("head.classifier.")}
+    checkpoint = read_checkpoint(path)
+    with whole(path) as place:
+        torch.save(checkpoint | {FITTED: fitted}, place)
+        on_disk(place)

@@ -19,6 +19,7 @@ from fer_ssl.callbacks.checkpoint import LastCheckpoint
 from fer_ssl.callbacks.telemetry import Telemetry
 from fer_ssl.check import check
 from fer_ssl.checkpoints import (
+    add_classifier,
     checkpoint_path,
     read_checkpoint,
     require_same_run,
@@ -33,7 +34,9 @@ from fer_ssl.errors import ConfigError, WorkerError
 from fer_ssl.jobs.pool import REQUEUE
 from fer_ssl.loggers import HistoryLogger, close_loggers
 from fer_ssl.module import SemiSupervised
+from fer_ssl.parts import make
 from fer_ssl.ranks import together
+from fer_ssl.refit import fit_class_means
 from fer_ssl.reports import write_report
 from fer_ssl.reports.card import write_card
 from fer_ssl.reports.diagnosis import LAST_SHARE
@@ -44,7 +47,7 @@ from fer_ssl.results import (
     write_pseudo_labels,
     write_view_preview,
 )
-from fer_ssl.scoring import Scored, fit_class_means, headline, score
+from fer_ssl.scoring import Scored, headline, score
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +98,7 @@ def _train(cfg: DictConfig, run_dir: Path, resume_from: Path | None) -> dict[str
     try:
         with together(run_dir, trainer.global_rank, trainer.world_size):
             _fit(trainer, module, data, resume_from)
-            results = _finish(trainer, module, data, run_dir, cfg.score or SCORED)
+            results = _finish(trainer, module, data, cfg)
         status = "success"
     finally:
         close_loggers(trainer.loggers, status)
@@ -140,15 +143,14 @@ def _require_splits(asked: Sequence[str] | None, data: FaceData) -> None:
         raise ConfigError(f"there is no {absent[0]} split to score; set data.val_fraction=0.1, or score=null")
 
 
-def _finish(
-    trainer: Trainer, module: SemiSupervised, data: FaceData, run_dir: Path, splits: Sequence[str]
-) -> dict[str, Any]:
+def _finish(trainer: Trainer, module: SemiSupervised, data: FaceData, cfg: DictConfig) -> dict[str, Any]:
+    run_dir = Path(cfg.run_dir)
     module.gather_networks()
     module.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU by now
-    if not module.needs.learns_labels:
-        log.info("no label was learned: the classifier becomes the nearest class mean of the labeled faces")
-        fit_class_means(module.teacher.average, data.eval_loader(data.labeled), len(data.space))
-    scored = _score_splits(module, data, splits)
+    if trainer.is_global_zero and data.pool is not None and module.needs.pseudo_labels:
+        write_pseudo_labels(run_dir / "pseudo_labels.parquet", module, data.pool)
+    _fit_classifier(module, data, cfg)
+    scored = _score_splits(module, data, cfg.score or SCORED)
     for reasons in dist.gather_objects(data.decoder.rejects.reasons):
         data.decoder.rejects.reasons |= reasons  # every rank has read its own share of streamed faces
     _write_data(run_dir, data)  # again: streamed faces are found unreadable while training
@@ -162,11 +164,21 @@ def _finish(
             logger.log_metrics(final, step=trainer.global_step)
         write_predictions(run_dir / "predictions.parquet", scored, data.roles(), list(data.space.classes))
         write_view_preview(run_dir / "views.png", module, data)
-        if data.pool is not None and module.needs.pseudo_labels:
-            write_pseudo_labels(run_dir / "pseudo_labels.parquet", module, data.pool)
         write_json(run_dir / "metrics.json", results)  # after all it stands for: with the report the run is finished
         write_report(run_dir)
     return results
+
+
+def _fit_classifier(module: SemiSupervised, data: FaceData, cfg: DictConfig) -> None:
+    """Fit the averaged model's classifier where the run asks for it, or has learned none."""
+    average, last = module.teacher.average, Path(cfg.run_dir) / "checkpoints" / "last.ckpt"
+    if make(cfg.refit)(average, data):
+        log.info("the classifier was fitted anew to the features of the averaged model")
+        if dist.rank() == 0 and last.exists():
+            add_classifier(last, average)
+    elif not module.needs.learns_labels:
+        log.info("no label was learned: the classifier becomes the nearest class mean of the labeled faces")
+        fit_class_means(average, data.eval_loader(data.labeled), len(data.space))
 
 
 def _score_splits(module: SemiSupervised, data: FaceData, splits: Sequence[str]) -> dict[str, Scored]:

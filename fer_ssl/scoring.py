@@ -10,7 +10,14 @@ from torch import Tensor, nn
 from fer_ssl import dist
 from fer_ssl.data.loader import EvalLoader
 from fer_ssl.metrics import ExpressionMetrics, Scores
-from fer_ssl.types import EvalBatch, LabeledView
+from fer_ssl.types import LabeledView
+
+
+class Features(NamedTuple):
+    """What the classifier is given of a split's faces over all ranks in row order, and their labels."""
+
+    features: Tensor  # float32 [N, D]
+    labels: Tensor  # int64 [N]
 
 
 class Scored(NamedTuple):
@@ -61,31 +68,19 @@ def features_into(classifier: nn.Module) -> Iterator[list[Tensor]]:
         hook.remove()
 
 
-@torch.inference_mode()
-def fit_class_means(model: nn.Module, loader: EvalLoader, classes: int) -> None:
-    """Make the linear classifier of `model`'s head the nearest class mean of the labeled faces' features.
-
-    Its probabilities are those of classes that are normal around their means m_c, equally likely and of one variance
-    v in every direction: the logit of class c is (f.m_c - |m_c|^2 / 2) / v.
-    """
-    classifier: nn.Linear = model.head.classifier  # type: ignore[assignment, union-attr]
-    with features_into(classifier) as seen:
-        labels = [_label_after_pass(model.eval(), batch) for batch in loader]
-    features = torch.cat(seen)
-    members = nn.functional.one_hot(torch.cat(labels), classes).to(features)
-    sums, counts = dist.all_reduce_sum(members.T @ features), dist.all_reduce_sum(members.sum(0))
-    means = sums / counts.clamp(min=1).unsqueeze(1)
-    squares = dist.all_reduce_sum((features - members @ means).square().sum())
-    variance = (squares / (counts.sum() * features.shape[1])).clamp(min=torch.finfo(torch.float32).tiny)
-    classifier.weight.copy_(means / variance)
-    if classifier.bias is not None:  # one that compares directions has none
-        classifier.bias.copy_(-means.square().sum(1) / (2 * variance))
-
-
-def _label_after_pass(model: nn.Module, batch: EvalBatch) -> Tensor:
+@torch.no_grad()
+def read_features(model: nn.Module, loader: EvalLoader) -> Features:
+    """Return what the classifier of `model`'s head is given of every face of the loader's split, in eval mode."""
     device = next(model.parameters()).device
-    model(batch.images.to(device))
-    return batch.labels.to(device)
+    rows, labels = [], []
+    with features_into(model.eval().head.classifier) as features:  # type: ignore[union-attr, arg-type]
+        for batch in loader:
+            model(batch.images.to(device))
+            labels.append(batch.labels)
+            rows.append(batch.rows)
+    gathered = _over_ranks(torch.cat(rows), torch.cat(labels), torch.cat(features).cpu())
+    order = gathered[0].argsort()
+    return Features(gathered[2][order], gathered[1][order])
 
 
 def _over_ranks(*tensors: Tensor) -> list[Tensor]:

@@ -15,6 +15,7 @@ from fer_ssl.keys import loss_files
 PARTS = (
     "data", "unlabeled", "sampler", "view", "backbone", "head", "teacher", "memory", "target", "threshold", "alignment",
     "mix",
+    "refit",
 )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from beside import write_beside
 from compare import compared, figures
 from gpu import measure_gpu
 from heads import with_lines, write_heads
-from limits import TOLD, Seen, limits, linear, write_limits
+from limits import TOLD, limits, linear, write_limits
 from loops import adacm_step, bare_step, fixmatch_loss, networks, our_step, parameter_by_parameter, ready, usb_step
 from measuring import Options, Pairs, Skipped, in_turns
 from recipe import TRIED_LONG, trials, write_recipe
@@ -30,6 +30,7 @@ from writing import markdown, row
 from fer_ssl.check import check
 from fer_ssl.method.functional import consistency_loss
 from fer_ssl.nn.ema import update_ema
+from fer_ssl.scoring import Features
 from fer_ssl.trees import flat
 
 ROOT = Path(__file__).parent.parent
@@ -207,9 +208,9 @@ def test_a_linear_classifier_reads_what_features_hold() -> None:
     torch.manual_seed(0)
     labels = torch.arange(300) % 3
     features = torch.eye(3)[labels].repeat(1, 2) + 0.1 * torch.randn(300, 6)
-    seen = Seen(features, torch.zeros(300, 3), labels)
-    assert (linear(seen, 1e-4)(features).argmax(1) == labels).all()
-    flat_weights = linear(seen, 1e4)(features).softmax(1)
+    seen = Features(features, labels)
+    assert (linear(seen, 1e-4, 3)(features).argmax(1) == labels).all()
+    flat_weights = linear(seen, 1e4, 3)(features).softmax(1)
     torch.testing.assert_close(flat_weights, torch.full((300, 3), 1 / 3), atol=1e-2, rtol=0)
 
 

@@ -1,0 +1,113 @@
+"""The classifier of a model, fitted to features that no longer change."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from fer_ssl.data.loader import EvalLoader
+from fer_ssl.data.module import FaceData
+from fer_ssl.errors import ConfigError
+from fer_ssl.method.functional import one_hot
+from fer_ssl.scoring import read_features
+
+LEAST_DEVIATION = 1e-6  # of a feature that hardly varies
+
+
+class AsTrained:
+    """Leave the classifier as it was trained."""
+
+    def __call__(self, model: nn.Module, data: FaceData) -> bool:
+        """Return that nothing was fitted."""
+        return False
+
+
+class LogisticRegression:
+    """Fit the classifier by logistic regression, all classes counting alike, on features that no longer change.
+
+    Then teach it in `rounds` what it says of the pool, as probabilities; before the first its mean prediction there, an
+    estimate of the pool's class frequencies, becomes its prior. `penalty` is that of the squared norm of the weights,
+    for features of unit variance; `pool_faces` how many faces of a larger pool are looked at, drawn by the run's seed.
+    Raises ConfigError for no face or less than no round. Source of fitting a classifier afterwards: Kang et al.,
+    Decoupling Representation and Classifier for Long-Tailed Recognition (ICLR 2020).
+    """
+
+    def __init__(self, penalty: float = 0.1, rounds: int = 1, pool_faces: int = 50_000) -> None:
+        for name, value, least in (("rounds", rounds, 0), ("pool_faces", pool_faces, 1)):
+            if value < least:
+                raise ConfigError(f"refit.{name}={value} makes no sense; set refit.{name} to {least} or more")
+        self.penalty, self.rounds, self.pool_faces = penalty, rounds, pool_faces
+
+    def __call__(self, model: nn.Module, data: FaceData) -> bool:
+        """Fit the linear classifier of `model`'s head, in eval mode and over all ranks; return that it was fitted."""
+        labeled = read_features(model, data.eval_loader(data.labeled))
+        pool = None if data.pool is None or not self.rounds else self._look(model, data)
+        weight, bias = self.fit(labeled.features, one_hot(labeled.labels, len(data.space)), pool)
+        classifier: nn.Linear = model.head.classifier  # type: ignore[assignment, union-attr]
+        with torch.no_grad():
+            classifier.weight.copy_(weight)
+            classifier.bias.copy_(bias)
+        return True
+
+    def _look(self, model: nn.Module, data: FaceData) -> Tensor:
+        assert data.pool is not None
+        drawn = torch.randperm(len(data.pool), generator=torch.Generator().manual_seed(data.seed))[: self.pool_faces]
+        pool = data.pool if len(drawn) == len(data.pool) else data.pool.subset(drawn.sort().values)
+        return read_features(model, data.eval_loader(pool)).features
+
+    def fit(self, labeled: Tensor, targets: Tensor, pool: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return weight [C, D] and bias [C] for `labeled` features [L, D], their one-hot targets, and the `pool`'s."""
+        mean, deviation = labeled.mean(0), labeled.std(0).clamp(min=LEAST_DEVIATION)
+        labeled, pool = (labeled - mean) / deviation, None if pool is None else (pool - mean) / deviation
+        counts = targets.sum(0)
+        balanced = (targets / counts.clamp(min=1)).sum(1) * len(targets) / counts.count_nonzero()  # 1 in the mean
+        weight, bias = fit_logistic(labeled, targets, balanced, self.penalty)
+        for number in range(self.rounds if pool is not None else 0):
+            assert pool is not None
+            logits = pool @ weight + bias
+            if number == 0:
+                logits = logits + logits.softmax(1).mean(0).log()
+            known = torch.cat([balanced, torch.ones(len(pool))])
+            weight, bias = fit_logistic(
+                torch.cat([labeled, pool]), torch.cat([targets, logits.softmax(1)]), known, self.penalty
+            )
+        weight = (weight / deviation.unsqueeze(1)).T
+        return weight, bias - weight @ mean
+
+
+def fit_logistic(inputs: Tensor, targets: Tensor, weights: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
+    """Return the weight [D, C] and bias [C] of least mean cross entropy to `targets` [N, C], plus the penalty.
+
+    `weights` [N] say how much each row of `inputs` [N, D] counts; the penalty is `penalty` times the sum of the squared
+    weights of the classifier.
+    """
+    weight = torch.zeros(inputs.shape[1], targets.shape[1], requires_grad=True)
+    bias = torch.zeros(targets.shape[1], requires_grad=True)
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=100, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        each = F.cross_entropy(inputs @ weight + bias, targets, reduction="none")
+        total = (weights * each).sum() / weights.sum() + penalty * weight.square().sum()
+        total.backward()
+        return total
+
+    with torch.enable_grad():
+        optimizer.step(loss)
+    return weight.detach(), bias.detach()
+
+
+@torch.no_grad()
+def fit_class_means(model: nn.Module, loader: EvalLoader, classes: int) -> None:
+    """Make the linear classifier of `model`'s head the nearest class mean of the labeled faces' features.
+
+    Its probabilities are those of classes that are normal around their means m_c, equally likely and of one variance
+    v in every direction: the logit of class c is (f.m_c - |m_c|^2 / 2) / v.
+    """
+    features, labels = read_features(model, loader)
+    members = one_hot(labels, classes)
+    means = members.T @ features / members.sum(0).clamp(min=1).unsqueeze(1)
+    variance = (features - members @ means).square().mean().clamp(min=torch.finfo(torch.float32).tiny)
+    classifier: nn.Linear = model.head.classifier  # type: ignore[assignment, union-attr]
+    classifier.weight.copy_(means / variance)
+    if classifier.bias is not None:  # one that compares directions has none
+        classifier.bias.copy_(-means.square().sum(1) / (2 * variance))

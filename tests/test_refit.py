@@ -1,0 +1,181 @@
+"""Classifiers fitted to features after training: the nearest class mean, and logistic regression."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from gloo import run_ranks
+from making import faces
+from running import TINY, composed, trained
+from torch.nn import functional as F  # noqa: N812
+
+from fer_ssl.check import check
+from fer_ssl.checkpoints import read_checkpoint
+from fer_ssl.data.loader import EvalLoader
+from fer_ssl.dist import rank, world_size
+from fer_ssl.errors import ConfigError
+from fer_ssl.inference import score_checkpoint
+from fer_ssl.method.functional import one_hot
+from fer_ssl.nn.backbones import SmallConvNet
+from fer_ssl.nn.heads import CosineHead, LinearHead
+from fer_ssl.nn.model import FaceModel
+from fer_ssl.refit import LogisticRegression, fit_class_means, fit_logistic
+from fer_ssl.scoring import read_features, score
+
+LABELED = faces([0, 1, 2, 2] * 5, seed=3)
+
+
+def network(head: type = LinearHead) -> FaceModel:
+    torch.manual_seed(0)
+    return FaceModel(SmallConvNet((4, 4, 4, 4, 4, 8)), head, classes=3).requires_grad_(False)
+
+
+def features_of(model: FaceModel) -> torch.Tensor:
+    features: torch.Tensor = model.eval().backbone(model.normalize(LABELED.images.read(torch.arange(20))))
+    return features
+
+
+def clouds(counts: tuple[int, ...], apart: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return normal clouds of features [N, 5] that overlap, and their labels."""
+    generator = torch.Generator().manual_seed(1)
+    labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    centres = 3 * torch.randn(len(counts), 5, generator=generator)
+    return apart * centres[labels] + 4 * torch.randn(len(labels), 5, generator=generator) + 7, labels
+
+
+def test_class_means_classify_by_the_nearest_one() -> None:
+    model = network()
+    fit_class_means(model, EvalLoader(LABELED, 7), 3)
+    features = features_of(model)
+    means = torch.stack([features[LABELED.labels == label].mean(0) for label in range(3)])
+    nearest = torch.cdist(features, means).argmin(1)
+    assert torch.equal(score(model, EvalLoader(LABELED, 7), 3).probs.argmax(1), nearest)
+
+
+def test_class_means_give_the_probabilities_of_equal_clouds_around_them() -> None:
+    model = network()
+    fit_class_means(model, EvalLoader(LABELED, 7), 3)
+    features = features_of(model)
+    means = torch.stack([features[LABELED.labels == label].mean(0) for label in range(3)])
+    variance = (features - means[LABELED.labels]).square().mean()
+    expected = (-torch.cdist(features, means).square() / (2 * variance)).softmax(1)
+    torch.testing.assert_close(score(model, EvalLoader(LABELED, 7), 3).probs, expected, atol=1e-4, rtol=1e-3)
+
+
+def test_a_class_without_faces_has_the_origin_as_mean() -> None:
+    model = network()
+    fit_class_means(model, EvalLoader(faces([0, 1] * 4), 4), 3)
+    assert not model.head.classifier.weight[2].any()
+    assert torch.isfinite(model.head.classifier.weight).all()
+
+
+def test_the_cosine_head_gets_the_direction_of_the_means() -> None:
+    model = network(CosineHead)
+    fit_class_means(model, EvalLoader(LABELED, 7), 3)
+    features = features_of(model)
+    means = torch.stack([features[LABELED.labels == label].mean(0) for label in range(3)])
+    nearest = torch.cosine_similarity(features.unsqueeze(1), means.unsqueeze(0), dim=2).argmax(1)
+    assert torch.equal(score(model, EvalLoader(LABELED, 7), 3).probs.argmax(1), nearest)
+
+
+def test_logistic_regression_stands_where_its_loss_is_flat() -> None:
+    features, labels = clouds((30, 30, 30))
+    targets, rows = one_hot(labels, 3), torch.rand(90, generator=torch.Generator().manual_seed(2))
+    weight, bias = (each.double().requires_grad_() for each in fit_logistic(features, targets, rows, 0.2))
+    each = F.cross_entropy(features.double() @ weight + bias, targets.double(), reduction="none")
+    loss = (rows * each).sum() / rows.sum() + 0.2 * weight.square().sum()
+    gradients = torch.autograd.grad(loss, (weight, bias))
+    assert all(gradient.abs().max() < 2e-3 for gradient in gradients)
+    assert loss < torch.tensor(3.0).log()
+
+
+def test_classes_count_alike_however_many_faces_they_have() -> None:
+    features, labels = clouds((20, 20, 20))
+    often = torch.cat([torch.arange(60), torch.arange(20).repeat(4)])  # the first class five times
+    mean, deviation = features.mean(0), features.std(0)
+    normal = (features - mean) / deviation
+    even = fit_logistic(normal, one_hot(labels, 3), torch.ones(60), 0.3)
+    counts = torch.bincount(labels[often]).float()
+    uneven = fit_logistic(normal[often], one_hot(labels[often], 3), (1 / counts)[labels[often]], 0.3)
+    torch.testing.assert_close(uneven, even, atol=2e-3, rtol=0)
+    weight, bias = LogisticRegression(penalty=0.3, rounds=0).fit(features, one_hot(labels, 3), None)
+    torch.testing.assert_close(features @ weight.T + bias, normal @ even[0] + even[1], atol=1e-3, rtol=1e-3)
+
+
+def test_a_round_teaches_what_the_classifier_says_of_the_pool_for_its_frequencies() -> None:
+    labeled, labels = clouds((10, 10, 10))
+    pool, truth = clouds((400, 40, 10))
+    targets, fit = one_hot(labels, 3), LogisticRegression(penalty=0.1, rounds=1)
+    weight, bias = fit.fit(labeled, targets, pool)
+    mean, deviation = labeled.mean(0), labeled.std(0)
+    before = LogisticRegression(penalty=0.1, rounds=0).fit(labeled, targets, None)
+    logits = pool @ before[0].T + before[1]
+    said = (logits + logits.softmax(1).mean(0).log()).softmax(1)
+    everyone = (torch.cat([labeled, pool]) - mean) / deviation
+    expected = fit_logistic(everyone, torch.cat([targets, said]), torch.ones(480), 0.1)
+    torch.testing.assert_close(pool @ weight.T + bias, everyone[30:] @ expected[0] + expected[1], atol=5e-3, rtol=1e-2)
+    right = ((pool @ weight.T + bias).argmax(1) == truth).float().mean()
+    assert right > (logits.argmax(1) == truth).float().mean()
+
+
+@pytest.mark.parametrize("bad", [{"rounds": -1}, {"pool_faces": 0}])
+def test_no_faces_and_less_than_no_round_are_refused(bad: dict[str, int]) -> None:
+    name, value = next(iter(bad.items()))
+    with pytest.raises(ConfigError, match=rf"refit\.{name}={value} makes no sense; set refit\.{name} to \d or more"):
+        LogisticRegression(**bad)
+
+
+def test_a_head_without_bias_cannot_be_fitted() -> None:
+    with pytest.raises(ConfigError, match=r"head=cosine has not; set head=linear or refit=none"):
+        check(composed("refit=logistic", "head=cosine", "run_dir=."))
+
+
+def evaluated(run_dir: Path) -> dict[str, Any]:
+    """Return the scores of a tiny run's last checkpoint on the test split, by the verb that reads it."""
+    place = run_dir / "evaluated"
+    place.mkdir()
+    tiny = [option for option in TINY if option.startswith("data.source.")]
+    checkpoint = f"ckpt_path={run_dir / 'checkpoints' / 'last.ckpt'}"
+    cfg = composed(*tiny, "accelerator=cpu", checkpoint, f"run_dir={place}", config="evaluate")
+    scores: dict[str, Any] = score_checkpoint(cfg)["test"]
+    return scores
+
+
+def test_the_checkpoint_has_the_fitted_classifier_beside_the_trained_one(tmp_path: Path) -> None:
+    plain, fitted = tmp_path / "plain", tmp_path / "fitted"
+    trained(plain, "+experiment=best")
+    results = trained(fitted, "+experiment=best_refitted")
+    before, after = (read_checkpoint(run / "checkpoints" / "last.ckpt") for run in (plain, fitted))
+    assert all(torch.equal(value, after["state_dict"][name]) for name, value in before["state_dict"].items())
+    assert evaluated(fitted) == results["test"]
+    assert evaluated(plain) != results["test"]
+
+
+def test_a_run_goes_on_as_if_no_classifier_had_been_fitted(tmp_path: Path) -> None:
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    options = ["+experiment=fixmatch", "refit=logistic", "schedule=constant"]
+    results = trained(whole, *options, "trainer.max_steps=4")
+    trained(halves, *options, "trainer.max_steps=2")
+    assert trained(halves, *options, "trainer.max_steps=4", "ckpt_path=last")["test"] == results["test"]
+
+
+def test_a_run_of_features_alone_can_be_evaluated_once_a_classifier_is_fitted(tmp_path: Path) -> None:
+    results = trained(tmp_path, "+experiment=pretrain_infonce", "refit=logistic")
+    assert evaluated(tmp_path) == results["test"]
+
+
+def test_a_run_without_pool_fits_labels_alone(tmp_path: Path) -> None:
+    trained(tmp_path, "+experiment=supervised", "unlabeled=none", "refit=logistic")
+    assert "fitted_classifier" in read_checkpoint(tmp_path / "checkpoints" / "last.ckpt")
+
+
+def everything() -> dict[str, Any]:
+    model = network()
+    return {"features": read_features(model, EvalLoader(LABELED, 3, rank(), world_size())).features}
+
+
+def test_every_rank_gets_the_features_of_all_in_their_order(tmp_path: Path) -> None:
+    expected = features_of(network())
+    for result in run_ranks(everything, tmp_path):
+        torch.testing.assert_close(result["features"], expected, atol=1e-5, rtol=1e-5)
