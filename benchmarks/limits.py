@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
+from recipe import TRIED_LONG
 from torch import Tensor
 from writing import write_between_marks
 
@@ -24,6 +25,9 @@ from fer_ssl.scoring import Features, read_features
 FIGURES = Path("docs/runs/limits.json")
 BEGIN = "<!-- what holds back, written by benchmarks/results.py -->"
 PENALTY = {"labels": 0.1, "pool": 1e-4}  # times the sum of the squared weights, of normalised features
+NAMED = {"best": "`best`, 1,000 steps", "softmatch": "`softmatch`, 1,000 steps"} | {
+    name: f"{tried}, 4,000 steps" for name, (tried, _) in TRIED_LONG.items()
+}
 TOLD = {
     "model": "the model",
     "refitted": "`refit=logistic`",
@@ -71,18 +75,18 @@ def limits(run_dir: Path) -> dict[str, dict[str, float]]:
     return {name: score(each, held_out.labels) for name, each in logits.items()}
 
 
-def write_limits(figures: Path, page: Path, named: dict[str, str]) -> None:
-    """Put the table of `figures` between the marks of `page`; `named` says what was tried, by the record's name."""
-    write_between_marks(page, table(json.loads(figures.read_text(encoding="utf-8")), named), BEGIN)
+def write_limits(figures: Path, page: Path) -> None:
+    """Put the table of `figures` between the marks of `page`."""
+    write_between_marks(page, table(json.loads(figures.read_text(encoding="utf-8"))), BEGIN)
 
 
-def table(found: dict[str, dict[str, dict[str, float]]], named: dict[str, str]) -> Iterator[str]:
+def table(found: dict[str, dict[str, dict[str, float]]]) -> Iterator[str]:
     """Yield the lines of a table: macro-F1 and accuracy in percent."""
     yield f"| tried | {' | '.join(TOLD.values())} |"
     yield "| --- |" + " --- |" * len(TOLD)
-    for run, scores in found.items():
-        cells = (_cell(scores.get(told)) for told in TOLD)
-        yield f"| {named[run.rpartition('_seed')[0]]} | {' | '.join(cells)} |"
+    for name, tried in NAMED.items():
+        for run in sorted(run for run in found if run.rpartition("_seed")[0] == name):
+            yield f"| {tried} | {' | '.join(_cell(found[run].get(told)) for told in TOLD)} |"
 
 
 def _cell(scores: dict[str, float] | None) -> str:

@@ -28,7 +28,7 @@ from beside import write_beside
 from fold import make_fold
 from heads import write_heads
 from limits import FIGURES, write_limits
-from recipe import DTM_OF_TWO_VIEWS, MOVED, SEEDS, STUDENT, TRIED_LONG, trials, write_recipe
+from recipe import DTM_OF_TWO_VIEWS, MOVED, SEEDS, STUDENT, trials, write_recipe
 from summary import write_summary
 
 SCRATCH = (
@@ -205,7 +205,7 @@ def write_table() -> None:
     subprocess.run([sys.executable, "-m", "fer_ssl.report", *records, "--table", str(TABLE)], check=True)
     write_heads(RECORDS, EXPERIMENTS, {name: parts for name, (_, *parts) in FACES.items()})
     write_recipe(RECORDS / "recipe", RECIPE)
-    write_limits(FIGURES, RECIPE, {name: tried for name, (tried, _) in TRIED_LONG.items()})
+    write_limits(FIGURES, RECIPE)
     write_beside(RECORDS, PEERS)
     write_ablations(RECORDS / "ablation", ABLATIONS)
     write_summary(RECORDS, README)

@@ -21,7 +21,7 @@ from heads import with_lines, write_heads
 from limits import TOLD, limits, linear, write_limits
 from loops import adacm_step, bare_step, fixmatch_loss, networks, our_step, parameter_by_parameter, ready, usb_step
 from measuring import Options, Pairs, Skipped, in_turns
-from recipe import TRIED_LONG, trials, write_recipe
+from recipe import trials, write_recipe
 from results import FACES
 from running import composed, trained
 from summary import write_summary
@@ -192,7 +192,7 @@ def test_a_page_shows_its_records(
 def test_the_recipe_shows_what_holds_a_run_back(tmp_path: Path) -> None:
     page, figures = tmp_path / "recipe.md", ROOT / "docs" / "runs" / "limits.json"
     page.write_text((ROOT / "docs" / "recipe.md").read_text())
-    write_limits(figures, page, {name: tried for name, (tried, _) in TRIED_LONG.items()})
+    write_limits(figures, page)
     assert page.read_text() == (ROOT / "docs" / "recipe.md").read_text(), "run python benchmarks/results.py table"
     assert all(f" | {told}" in page.read_text() for told in TOLD.values())
 
