@@ -27,7 +27,7 @@ COLUMNS = (
     Column("100, 4,000 steps", "p2", 100),
     Column("100, FER+ labels", "ferplus", 100),
 )
-OURS = ("dtm_infonce", "best")
+OURS = ("dtm_infonce", "best", "best_refitted")
 PEERS = {
     "supervised": "supervised",
     "pseudolabel": "PseudoLabel",
@@ -48,12 +48,14 @@ PEERS = {
     "adacm": "Ada-CM, plain linear head",
 }
 METHODS = PEERS | {
+    "softmatch_refitted": "SoftMatch, its classifier fitted anew",
     "dtm_infonce_uncertain": "`dtm_infonce_uncertain`",
     "dtm_infonce": "`dtm_infonce`",
     "dtm_infonce_two_views": "`dtm_infonce_faces` with two views of a face",
     "dtm_infonce_faces": "`dtm_infonce_faces`",
     "best_whole_prior": "`best` with the pool's frequencies from the first step on",
     "best": "our recipe, `best`",
+    "best_refitted": "`best_refitted`: the same, its classifier fitted anew",
     "supervised_pretrained": "supervised, from features learned on the pool",
     "best_pretrained": "`best_pretrained`, from features learned on the pool",
 }
