@@ -75,7 +75,7 @@ def read_features(model: nn.Module, loader: EvalLoader) -> Features:
     rows, labels = [], []
     with features_into(model.eval().head.classifier) as features:  # type: ignore[union-attr, arg-type]
         for batch in loader:
-            model(batch.images.to(device))
+            model.forward(batch.images.to(device))  # what is compiled may know nothing of the hook
             labels.append(batch.labels)
             rows.append(batch.rows)
     gathered = _over_ranks(torch.cat(rows), torch.cat(labels), torch.cat(features).cpu())

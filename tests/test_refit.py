@@ -170,6 +170,14 @@ def test_a_run_without_pool_fits_labels_alone(tmp_path: Path) -> None:
     assert "fitted_classifier" in read_checkpoint(tmp_path / "checkpoints" / "last.ckpt")
 
 
+def test_a_compiled_network_shows_its_features_too() -> None:
+    model, expected = network().eval(), features_of(network())
+    model.compile(backend="eager")
+    with torch.no_grad():
+        model(LABELED.images.read(torch.arange(20)))
+    torch.testing.assert_close(read_features(model, EvalLoader(LABELED, 20)).features, expected)
+
+
 def everything() -> dict[str, Any]:
     model = network()
     return {"features": read_features(model, EvalLoader(LABELED, 3, rank(), world_size())).features}
