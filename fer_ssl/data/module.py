@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from lightning import LightningDataModule
 
-from fer_ssl.data.admission import Admission
+from fer_ssl.data.admission import Admission, Mask
 from fer_ssl.data.card import data_card
 from fer_ssl.data.decode import Decoder
 from fer_ssl.data.identities import number_people
@@ -103,7 +103,7 @@ class FaceData(LightningDataModule):
         self.test = splits.test
         admitted = self.admission("train", splits.train)
         self.admission.require_classes(splits.train, admitted, self.space)
-        usable = admitted & self._without_twins(splits.train, [splits.val, splits.test])
+        usable = self._without_twins(splits.train, [splits.val, splits.test], admitted)
         rows = divide(splits.train, usable, self.space, self.plan if splits.val is None else _no_carving(self.plan))
         self.labeled = splits.train.subset(torch.from_numpy(rows.labeled))
         self.heldout = splits.train.subset(torch.from_numpy(rows.heldout))
@@ -155,18 +155,19 @@ class FaceData(LightningDataModule):
                 "data.leak_check=true reads each once to do so",
                 len(pool),
             )
-        if not self.pool_checked:
+        if not self.pool_checked or (usable := self._without_twins(pool, [self.val, self.test])).all():
             return pool
-        usable = self._without_twins(pool, [self.val, self.test])
-        return pool if usable.all() else pool.subset(torch.from_numpy(np.flatnonzero(usable)))
+        return pool.subset(torch.from_numpy(np.flatnonzero(usable)))
 
-    def _without_twins(self, faces: Faces, held_out: list[Faces | None]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    def _without_twins(self, faces: Faces, held_out: list[Faces | None], admitted: Mask | None = None) -> Mask:
+        """Return which of the `admitted` faces, all by default, are no twin of a held-out one; count those that are."""
+        admitted = np.ones(len(faces), dtype=bool) if admitted is None else admitted
         present = [split for split in held_out if split is not None and len(split)]
         if not self.leak_check or not present:
-            return np.ones(len(faces), dtype=bool)
-        leaked = identical_to_any(digests(faces), np.concatenate([digests(split) for split in present]))
+            return admitted
+        leaked = admitted & identical_to_any(digests(faces), np.concatenate([digests(split) for split in present]))
         self.leaked += int(leaked.sum())
-        return ~leaked
+        return admitted & ~leaked
 
     @property
     def _place(self) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """The data module: roles, leaks, sizes and records."""
 
 import io
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -10,6 +11,7 @@ from making import SPACE, faces
 from PIL import Image
 
 from fer_ssl.data import manifest
+from fer_ssl.data.admission import Admission
 from fer_ssl.data.decode import Decoder
 from fer_ssl.data.images import ResidentImages, hold
 from fer_ssl.data.module import FaceData
@@ -43,11 +45,16 @@ class OwnPool(Made):
 
 
 def data(
-    plan: SplitPlan, source: type[Made] = Made, unlabeled: int = 8, leak_check: bool | str = True, pool: bool = True
+    plan: SplitPlan,
+    source: type[Made] = Made,
+    unlabeled: int = 8,
+    leak_check: bool | str = True,
+    pool: bool = True,
+    admission: Admission | None = None,
 ) -> FaceData:
-    made = FaceData(
-        source(), None, pool, plan, lambda channels: Decoder(6, channels), natural, 4, unlabeled, 2, 0, 4, leak_check
-    )
+    decoder = partial(Decoder, 6)
+    batches = (4, unlabeled, 2, 0, 4)
+    made = FaceData(source(), None, pool, plan, decoder, natural, *batches, leak_check, admission=admission)
     made.setup()
     return made
 
@@ -57,6 +64,14 @@ def test_roles_and_pool_come_from_the_plan() -> None:
     sizes = {role: len(part) for role, part in made.roles().items()}
     assert sizes == {"labeled": 15, "val": 12, "test": 15, "pool": 32}
     assert made.leaked == 1
+    assert "train/00004" not in {name for role, part in made.roles().items() if role != "test" for name in part.ids}
+
+
+def test_a_face_that_is_left_out_anyway_is_not_counted_as_a_leak(tmp_path: Path) -> None:
+    exclude = tmp_path / "exclude.json"
+    exclude.write_text('{"train": ["train/00004"]}')
+    made = data(SplitPlan(labels_per_class=5, val_fraction=0.25), admission=Admission(None, str(exclude)))
+    assert made.leaked == 0
     assert "train/00004" not in {name for role, part in made.roles().items() if role != "test" for name in part.ids}
 
 
