@@ -6,7 +6,6 @@ from torch.nn import functional as F  # noqa: N812
 
 from fer_ssl.data.loader import EvalLoader
 from fer_ssl.data.module import FaceData
-from fer_ssl.errors import ConfigError
 from fer_ssl.method.functional import one_hot
 from fer_ssl.scoring import read_features
 
@@ -27,14 +26,11 @@ class LogisticRegression:
     Then teach it in `rounds` what it says of the pool, as probabilities; before the first its mean prediction there, an
     estimate of the pool's class frequencies, becomes its prior. `penalty` is that of the squared norm of the weights,
     for features of unit variance; `pool_faces` how many faces of a larger pool are looked at, drawn by the run's seed.
-    Raises ConfigError for no face or less than no round. Source of fitting a classifier afterwards: Kang et al.,
-    Decoupling Representation and Classifier for Long-Tailed Recognition (ICLR 2020).
+    Source of fitting a classifier afterwards: Kang et al., Decoupling Representation and Classifier for Long-Tailed
+    Recognition (ICLR 2020).
     """
 
     def __init__(self, penalty: float = 0.1, rounds: int = 1, pool_faces: int = 50_000) -> None:
-        for name, value, least in (("rounds", rounds, 0), ("pool_faces", pool_faces, 1)):
-            if value < least:
-                raise ConfigError(f"refit.{name}={value} makes no sense; set refit.{name} to {least} or more")
         self.penalty, self.rounds, self.pool_faces = penalty, rounds, pool_faces
 
     def __call__(self, model: nn.Module, data: FaceData) -> bool:
@@ -57,19 +53,17 @@ class LogisticRegression:
     def fit(self, labeled: Tensor, targets: Tensor, pool: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return weight [C, D] and bias [C] for `labeled` features [L, D], their one-hot targets, and the `pool`'s."""
         mean, deviation = labeled.mean(0), labeled.std(0).clamp(min=LEAST_DEVIATION)
-        labeled, pool = (labeled - mean) / deviation, None if pool is None else (pool - mean) / deviation
+        labeled = (labeled - mean) / deviation
         counts = targets.sum(0)
         balanced = (targets / counts.clamp(min=1)).sum(1) * len(targets) / counts.count_nonzero()  # 1 in the mean
         weight, bias = fit_logistic(labeled, targets, balanced, self.penalty)
-        for number in range(self.rounds if pool is not None else 0):
-            assert pool is not None
-            logits = pool @ weight + bias
-            if number == 0:
-                logits = logits + logits.softmax(1).mean(0).log()
-            known = torch.cat([balanced, torch.ones(len(pool))])
-            weight, bias = fit_logistic(
-                torch.cat([labeled, pool]), torch.cat([targets, logits.softmax(1)]), known, self.penalty
-            )
+        if pool is not None:
+            pool = (pool - mean) / deviation
+            bias = bias + (pool @ weight + bias).softmax(1).mean(0).log()
+            everyone, counted = torch.cat([labeled, pool]), torch.cat([balanced, torch.ones(len(pool))])
+            for _ in range(self.rounds):
+                said = (pool @ weight + bias).softmax(1)
+                weight, bias = fit_logistic(everyone, torch.cat([targets, said]), counted, self.penalty)
         weight = (weight / deviation.unsqueeze(1)).T
         return weight, bias - weight @ mean
 

@@ -23,15 +23,15 @@ RANGES: tuple[tuple[set[str], Callable[[float], bool], str], ...] = (  # keys, w
         "from 0 to 1",
     ),
     (
-        {"alpha", "batch_eval", "beta", "bins", "every", "gamma", "memory", "n", "size", "temperature"},
+        {"alpha", "batch_eval", "beta", "bins", "every", "gamma", "memory", "n", "pool_faces", "size", "temperature"},
         lambda value: value > 0,
         "above 0",
     ),
     (
         {
             "adjust", "alignment", "cycles", "epoch", "gradient_clip_val", "lr", "margin", "momentum", "nearness",
-            "peak", "queue", "rate", "rho_min", "scale", "spread", "strength", "warmup_epochs", "warmup_steps",
-            "weight", "weight_decay",
+            "peak", "penalty", "queue", "rate", "rho_min", "rounds", "scale", "spread", "strength", "warmup_epochs",
+            "warmup_steps", "weight", "weight_decay",
         },
         lambda value: value >= 0,
         "to 0 or more",

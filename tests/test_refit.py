@@ -119,11 +119,10 @@ def test_a_round_teaches_what_the_classifier_says_of_the_pool_for_its_frequencie
     assert right > (logits.argmax(1) == truth).float().mean()
 
 
-@pytest.mark.parametrize("bad", [{"rounds": -1}, {"pool_faces": 0}])
-def test_no_faces_and_less_than_no_round_are_refused(bad: dict[str, int]) -> None:
-    name, value = next(iter(bad.items()))
-    with pytest.raises(ConfigError, match=rf"refit\.{name}={value} makes no sense; set refit\.{name} to \d or more"):
-        LogisticRegression(**bad)
+@pytest.mark.parametrize("bad", ["rounds=-1", "rounds=1.5", "pool_faces=0", "penalty=-1"])
+def test_settings_that_make_no_sense_are_told_before_the_run(bad: str) -> None:
+    with pytest.raises(ConfigError, match=rf"refit\.{bad} (makes no sense|is no whole number); set refit\."):
+        check(composed("refit=logistic", f"refit.{bad}", "run_dir=."))
 
 
 def test_a_head_without_bias_cannot_be_fitted() -> None:
