@@ -43,7 +43,7 @@ def test_keys_are_parameters_of_their_target(path: Path) -> None:
         assert not unknown, f"{node['_target_']} has no {unknown}"
 
 
-@pytest.mark.parametrize("group", ["threshold", "alignment", "loss", "target", "teacher", "memory", "mix"])
+@pytest.mark.parametrize("group", ["threshold", "alignment", "loss", "target", "teacher", "memory", "mix", "refit"])
 def test_every_constant_of_the_method_is_a_key(group: str) -> None:
     for path in sorted((CONF / group).glob("*.yaml")):
         choice = f"[{path.stem}]" if group == "loss" else path.stem
