@@ -161,10 +161,6 @@ TRIED_LONG = {
         "`best`, InfoNCE alone until half-way: *features first*",
         ["+experiment=best", *FEATURES_FIRST],
     ),
-    "long_best_features_first_strong_labels": (
-        "*features first*, labels taught on strong views",
-        ["+experiment=best", *FEATURES_FIRST, STRONG_LABELS],
-    ),
 }
 TRIED_FROM_FEATURES = {
     "features_uniform": ("soft pseudo-labels, aligned to uniform", ["+experiment=soft_teacher"]),

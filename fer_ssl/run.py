@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -172,8 +173,9 @@ def _finish(trainer: Trainer, module: SemiSupervised, data: FaceData, cfg: DictC
 def _fit_classifier(module: SemiSupervised, data: FaceData, cfg: DictConfig) -> None:
     """Fit the averaged model's classifier where the run asks for it, or has learned none."""
     average, last = module.teacher.average, Path(cfg.run_dir) / "checkpoints" / "last.ckpt"
+    began = time.monotonic()
     if make(cfg.refit)(average, data):
-        log.info("the classifier was fitted anew to the features of the averaged model")
+        log.info("the classifier was fitted anew to the averaged model's features in %.0f s", time.monotonic() - began)
         if dist.rank() == 0 and last.exists():
             add_classifier(last, average)
     elif not module.needs.learns_labels:

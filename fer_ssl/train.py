@@ -14,8 +14,7 @@ from fer_ssl.keys import loss_files
 
 PARTS = (
     "data", "unlabeled", "sampler", "view", "backbone", "head", "teacher", "memory", "target", "threshold", "alignment",
-    "mix",
-    "refit",
+    "mix", "refit",
 )  # fmt: skip
 
 
