@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import stdev
 
 import pytest
+from running import composed
 
 from fer_ssl.errors import DataError
 from fer_ssl.reports import write_table
@@ -123,6 +124,15 @@ def test_a_row_that_mixes_settings_says_which(make_scored: Make, tmp_path: Path)
     text = write(tmp_path)
     assert "dtm_infonce mixes settings: `optim.lr`." in text
     assert rows(text)[0][12].count("`") == 4
+
+
+def test_a_run_from_before_a_part_that_does_nothing_is_like_one_of_today(make_scored: Make, tmp_path: Path) -> None:
+    make_scored("a", seed=0)
+    make_scored("b", seed=1, refit={"_target_": "fer_ssl.refit.AsTrained"})
+    text = write(tmp_path)
+    assert "mixes settings" not in text
+    assert rows(text)[0][4] == "2 (0, 1)"
+    assert composed("run_dir=.").refit == {"_target_": "fer_ssl.refit.AsTrained"}
 
 
 def test_unfinished_runs_are_named(make_scored: Make, tmp_path: Path) -> None:
