@@ -146,6 +146,7 @@ def build_module(
         passes=cfg.passes,
         sync_batchnorm=cfg.trainer.sync_batchnorm,
         config=plain(cfg),
+        refit=make(cfg.refit),
     )
 
 

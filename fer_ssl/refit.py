@@ -15,6 +15,8 @@ LEAST_DEVIATION = 1e-6  # of a feature that hardly varies
 class AsTrained:
     """Leave the classifier as it was trained."""
 
+    each_epoch = False
+
     def __call__(self, model: nn.Module, data: FaceData) -> bool:
         """Return that nothing was fitted."""
         return False
@@ -30,8 +32,11 @@ class LogisticRegression:
     Recognition (ICLR 2020).
     """
 
-    def __init__(self, penalty: float = 0.1, rounds: int = 1, pool_faces: int = 50_000) -> None:
+    def __init__(
+        self, penalty: float = 0.1, rounds: int = 1, pool_faces: int = 50_000, each_epoch: bool = False
+    ) -> None:
         self.penalty, self.rounds, self.pool_faces = penalty, rounds, pool_faces
+        self.each_epoch = each_epoch
 
     def __call__(self, model: nn.Module, data: FaceData) -> bool:
         """Fit the linear classifier of `model`'s head, in eval mode and over all ranks; return that it was fitted."""
@@ -85,7 +90,7 @@ def fit_logistic(inputs: Tensor, targets: Tensor, weights: Tensor, penalty: floa
         total.backward()
         return total
 
-    with torch.enable_grad():
+    with torch.enable_grad(), torch.autocast("cpu", enabled=False):
         optimizer.step(loss)
     return weight.detach(), bias.detach()
 

@@ -35,7 +35,6 @@ from fer_ssl.errors import ConfigError, WorkerError
 from fer_ssl.jobs.pool import REQUEUE
 from fer_ssl.loggers import HistoryLogger, close_loggers
 from fer_ssl.module import SemiSupervised
-from fer_ssl.parts import make
 from fer_ssl.ranks import together
 from fer_ssl.refit import fit_class_means
 from fer_ssl.reports import write_report
@@ -174,7 +173,7 @@ def _fit_classifier(module: SemiSupervised, data: FaceData, cfg: DictConfig) -> 
     """Fit the averaged model's classifier where the run asks for it, or has learned none."""
     average, last = module.teacher.average, Path(cfg.run_dir) / "checkpoints" / "last.ckpt"
     began = time.monotonic()
-    if make(cfg.refit)(average, data):
+    if module.refit(average, data):
         log.info("the classifier was fitted anew to the averaged model's features in %.0f s", time.monotonic() - began)
         if dist.rank() == 0 and last.exists():
             add_classifier(last, average)
