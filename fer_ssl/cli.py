@@ -23,6 +23,7 @@ from fer_ssl.errors import ConfigError, FerError
 from fer_ssl.jobs.command import typed
 from fer_ssl.keys import require_own_terms, require_read
 from fer_ssl.masking import Masked, masked
+from fer_ssl.usage import usage
 from fer_ssl.values import require_kinds
 
 LAUNCHERS = {  # what each needs: a plugin of Hydra, and the extra that brings it
@@ -60,6 +61,9 @@ def verb(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
 
         @functools.wraps(run)
         def checked() -> Any:
+            if {"--help", "-h"} & set(sys.argv[1:]):
+                with reader_may_leave():
+                    return print(usage(sys.modules[run.__module__].__doc__ or "", CONF, config_name, sys.argv[1:]))
             told(lambda: require_launcher(sys.argv[1:]))
             told(lambda: require_folder(sys.argv[1:]))
             with reader_may_leave():
