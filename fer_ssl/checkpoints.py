@@ -13,6 +13,7 @@ from torch import nn
 from fer_ssl.errors import ConfigError
 from fer_ssl.files import on_disk, refusal, require_checksums, whole
 from fer_ssl.places import PLACE_KEYS
+from fer_ssl.since import SINCE
 from fer_ssl.trees import flat
 from fer_ssl.types import LabelSpace
 
@@ -175,7 +176,7 @@ def require_state(checkpoint: Checkpoint, module: nn.Module, path: Path) -> None
 
 def changed_settings(saved: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
     """Return `key=saved, now wanted` for every setting of the computation that a resumed run changes."""
-    before, now = (dict(flat(config)) for config in (saved, wanted))
+    before, now = (SINCE | dict(flat(config)) for config in (saved, wanted))
     keys = sorted(key for key in before.keys() | now.keys() if not key.startswith(FREE_TO_CHANGE))
     return [f"{key}={before.get(key)}, now {now.get(key)}" for key in keys if before.get(key) != now.get(key)]
 

@@ -10,6 +10,7 @@ import torch
 from comparing import assert_same_weights, weights
 from running import trained
 
+from fer_ssl.checkpoints import read_checkpoint
 from fer_ssl.errors import ConfigError
 from fer_ssl.module import SemiSupervised
 from fer_ssl.run import REQUEUE
@@ -180,6 +181,18 @@ def test_a_folder_with_a_run_of_other_settings_is_left_as_it_is(change: str, tmp
     with pytest.raises(ConfigError, match=change.split("=")[0].replace(".", r"\.")):
         trained(tmp_path, "ckpt_path=auto", change)
     assert before == {name: (tmp_path / name).read_bytes() for name in before}
+
+
+def test_a_folder_from_before_a_part_existed_goes_on(tmp_path: Path) -> None:
+    trained(tmp_path, "ckpt_path=auto")
+    (tmp_path / "report.html").unlink()  # it was cut off
+    checkpoint = tmp_path / "checkpoints" / "last.ckpt"
+    saved = read_checkpoint(checkpoint)
+    del saved["config"]["refit"]
+    torch.save(saved, checkpoint)
+    with pytest.raises(ConfigError, match=r"refit\._target_=fer_ssl\.refit\.AsTrained, now .*LogisticRegression"):
+        trained(tmp_path, "ckpt_path=auto", "refit=logistic")
+    assert trained(tmp_path, "ckpt_path=auto")["train"]["steps"] == 2
 
 
 def test_another_network_or_many_other_settings_are_told_in_short(tmp_path: Path) -> None:

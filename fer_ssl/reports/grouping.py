@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from fer_ssl.errors import FerError
 from fer_ssl.places import PLACE_KEYS
 from fer_ssl.reports.run import Run
+from fer_ssl.since import SINCE
 from fer_ssl.trees import flat
 
 # may differ between the seeds of one experiment
 DRAW_KEYS = frozenset({"seed", "data.split_seed", "data.split_file", "run_dir", "ckpt_path"})
-SINCE = {"refit._target_": "fer_ssl.refit.AsTrained"}  # a part that does nothing, and that older runs do not name
 GIVEN_KEYS = frozenset({"data.pseudo_labels"})  # files that every run may have of its own, but that it has or has not
 TASK_KEYS = ("labels", "test_split", "space", "classes", "score_on")  # of data: which labels of which faces are scored
 
@@ -84,17 +84,9 @@ def pool_name(run: Run) -> str:
 
 
 def own_settings(run: Run) -> Iterator[tuple[str, Any]]:
-    """Yield every setting of a run under its dotted key, but where parts that write files were told it lies.
-
-    What is new and changes nothing is left out too, so that older runs are like those of today.
-    """
-    yield from (
-        (key, value) for key, value in flat(run.config) if not key.endswith(".run_dir") and not _idle(key, value)
-    )
-
-
-def _idle(key: str, value: Any) -> bool:
-    return key in SINCE and value == SINCE[key]
+    """Yield every setting of a run under its dotted key, but where parts that write files were told it lies."""
+    known = SINCE | dict(flat(run.config))
+    yield from ((key, value) for key, value in known.items() if not key.endswith(".run_dir"))
 
 
 def draw_of(run: Run) -> str:
