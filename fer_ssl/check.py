@@ -34,7 +34,6 @@ def check(cfg: DictConfig) -> None:
     require_values(cfg)
     _pool_matches_terms(cfg)
     _head_exists(cfg)
-    _head_can_be_fitted(cfg)
     require_roots(cfg)
     _heldout_exists(cfg)
     _corrects_once(cfg)
@@ -112,11 +111,6 @@ def _head_exists(cfg: DictConfig) -> None:
     if "head" not in cfg or cfg.head is None:
         terms = ", ".join(map(str, cfg.loss))
         raise ConfigError(f"loss=[{terms}] reads what a head makes of features, but there is none; set head=linear")
-
-
-def _head_can_be_fitted(cfg: DictConfig) -> None:
-    if not _is(cfg.refit, "AsTrained") and _is(cfg.head, "CosineHead"):
-        raise ConfigError("refit fits weights and a bias, which head=cosine has not; set head=linear or refit=none")
 
 
 def require_roots(cfg: DictConfig) -> None:

@@ -6,6 +6,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from fer_ssl.data.loader import EvalLoader
 from fer_ssl.data.module import FaceData
+from fer_ssl.errors import ConfigError
 from fer_ssl.method.functional import one_hot
 from fer_ssl.scoring import read_features
 
@@ -16,6 +17,9 @@ class AsTrained:
     """Leave the classifier as it was trained."""
 
     each_epoch = False
+
+    def require(self, head: nn.Module) -> None:
+        """Take any head."""
 
     def __call__(self, model: nn.Module, data: FaceData) -> bool:
         """Return that nothing was fitted."""
@@ -37,6 +41,15 @@ class LogisticRegression:
     ) -> None:
         self.penalty, self.rounds, self.pool_faces = penalty, rounds, pool_faces
         self.each_epoch = each_epoch
+
+    def require(self, head: nn.Module) -> None:
+        """Raise ConfigError for a head whose `classifier` is not linear, with a bias."""
+        classifier = getattr(head, "classifier", None)
+        if not isinstance(classifier, nn.Linear) or classifier.bias is None:
+            raise ConfigError(
+                f"refit fits weights and a bias, which the classifier of {type(head).__name__} has not; "
+                "set head=linear or refit=none"
+            )
 
     def __call__(self, model: nn.Module, data: FaceData) -> bool:
         """Fit the linear classifier of `model`'s head, in eval mode and over all ranks; return that it was fitted."""

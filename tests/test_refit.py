@@ -8,6 +8,7 @@ import torch
 from gloo import run_ranks
 from making import faces
 from running import TINY, composed, trained
+from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from fer_ssl.check import check
@@ -22,6 +23,7 @@ from fer_ssl.nn.heads import CosineHead, LinearHead
 from fer_ssl.nn.model import FaceModel
 from fer_ssl.refit import LogisticRegression, fit_class_means, fit_logistic
 from fer_ssl.scoring import read_features, score
+from fer_ssl.types import Output
 
 LABELED = faces([0, 1, 2, 2] * 5, seed=3)
 
@@ -120,9 +122,25 @@ def test_settings_that_make_no_sense_are_told_before_the_run(bad: str) -> None:
         check(composed("refit=logistic", f"refit.{bad}", "run_dir=."))
 
 
-def test_a_head_without_bias_cannot_be_fitted() -> None:
-    with pytest.raises(ConfigError, match=r"head=cosine has not; set head=linear or refit=none"):
-        check(composed("refit=logistic", "head=cosine", "run_dir=."))
+class Bent(nn.Module):
+    """A head of somebody's own, whose classifier is no matrix."""
+
+    def __init__(self, features: int, classes: int) -> None:
+        super().__init__()
+        self.classifier = nn.Sequential(nn.Linear(features, classes), nn.Tanh())
+
+    def forward(self, features: torch.Tensor) -> Output:
+        return Output(self.classifier(features), F.normalize(features, dim=1))
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [(["head=cosine"], "CosineHead"), (["head._target_=test_refit.Bent", "~head.projection"], "Bent")],
+)
+def test_a_head_that_cannot_be_fitted_is_told_before_training(head: list[str], name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"the classifier of {name} has not; set head=linear or refit=none"):
+        trained(tmp_path, "refit=logistic", *head)
+    assert not (tmp_path / "history.csv").exists()
 
 
 def evaluated(run_dir: Path) -> dict[str, Any]:
