@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 
 from writing import write_between_marks
 
 from fer_ssl.reports.grouping import draw_of
 from fer_ssl.reports.run import Run
+from fer_ssl.reports.statistics import Spread
 
 PARTS = Path(__file__).parent.parent / "conf" / "ablation"
 WHOLE, BUDGET = "full", 100  # labels per class
@@ -34,13 +35,12 @@ def table(records: Path) -> Iterator[str]:
 
 def cells(runs: list[Run], whole: Mapping[str, float]) -> list[str]:
     """Return seeds, mean and deviation of the score, gains over `whole`, pseudo-labels in percent, minutes."""
-    scores = [score(run) for run in runs]
-    spread = f" ± {stdev(scores):.2f}" if len(scores) > 1 else ""
     over = [f"{score(run) - whole[draw_of(run)]:+.1f}" if draw_of(run) in whole else "-" for run in runs]
     gains = ", ".join(over) if whole else "-"
-    shares = [average(runs, f"pseudo.{name}", 100) for name in ("keep_rate", "accuracy")]
+    shares = [average([run.score("pseudo.keep_rate") for run in runs], 100), average([run.right for run in runs], 100)]
+    minutes = average([run.score("train.seconds") for run in runs], 1 / 60)
     seeds = ", ".join(str(run.setting("seed")) for run in runs)
-    return [seeds, f"{mean(scores):.2f}{spread}", gains, *shares, average(runs, "train.seconds", 1 / 60)]
+    return [seeds, Spread(run.score("test.macro_f1") for run in runs).text(alone=""), gains, *shares, minutes]
 
 
 def score(run: Run) -> float:
@@ -48,7 +48,7 @@ def score(run: Run) -> float:
     return 100 * float(run.score("test.macro_f1"))
 
 
-def average(runs: list[Run], key: str, times: float) -> str:
-    """Return a mean over runs, - where they did not measure it."""
-    values = [run.score(key) for run in runs]
-    return "-" if None in values else f"{times * mean(values):.1f}"
+def average(values: list[float | None], times: float) -> str:
+    """Return a mean over runs, - where one did not measure it."""
+    known = [value for value in values if value is not None]
+    return f"{times * mean(known):.1f}" if len(known) == len(values) else "-"

@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 
 import yaml
 from ablation import BUDGET
 
 from fer_ssl.reports.grouping import drop_repeats, experiments, find_runs, pool_name
 from fer_ssl.reports.run import Run
+from fer_ssl.reports.statistics import Spread
 
 MARK = "# Measured: "
 PROTOCOLS = ("p1", "p2")
@@ -88,8 +89,7 @@ def outcome_of_rounds(group: Sequence[Run]) -> str:
 
 def score(group: Sequence[Run]) -> str:
     """Return the score in percent over seeds."""
-    scores = [100 * run.score("test.macro_f1") for run in group]
-    return f"{mean(scores):.2f}" + (f" ± {stdev(scores):.2f}" if len(scores) > 1 else "")
+    return Spread(run.score("test.macro_f1") for run in group).text(alone="")
 
 
 def outcome(group: Sequence[Run]) -> str:

@@ -39,7 +39,7 @@ from fer_ssl.ranks import together
 from fer_ssl.refit import fit_class_means
 from fer_ssl.reports import write_report
 from fer_ssl.reports.card import write_card
-from fer_ssl.reports.diagnosis import LAST_SHARE
+from fer_ssl.reports.run import LAST_SHARE
 from fer_ssl.results import (
     environment,
     write_json,

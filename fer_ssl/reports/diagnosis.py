@@ -2,16 +2,20 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-import numpy as np
+from fer_ssl.reports.run import Run
 
-from fer_ssl.reports.run import Run, Series
-
-LAST_SHARE = 0.1  # of the steps, over which figures of pseudo-labels are averaged, here and in metrics.json
-MEASURES = (("share", "count"), ("tau", "tau"), ("kept", "keep"), ("right", "right"))
+# by measure: its columns of the history, and those by which their lines weigh
+MEASURES = {
+    "share": ("count", ()),
+    "tau": ("tau", ()),
+    "kept": ("keep", ("count",)),
+    "right": ("right", ("count", "keep")),
+}
+KEPT = "share of pseudo-labels kept, or their mean weight where they are weighed"
 MEANING = (
     "Pseudo-labels by class over the last tenth of the steps, mean over seeds, in percent: the share of a class among "
-    "all pseudo-labels, its threshold tau, the share of its pseudo-labels that was kept, and of those kept the share "
-    "that was right (- where none was kept)."
+    f"all pseudo-labels, its threshold tau, the {KEPT}, and of what was kept the share that was right (- where none "
+    "was kept)."
 )
 
 
@@ -23,26 +27,20 @@ def diagnosis(groups: Sequence[Sequence[Run]], title: Callable[[Run], str]) -> I
     classes = logged[0][0].classes
     yield from ("", MEANING, "", _row(["experiment", "measure", *classes]), _row(["---"] * (len(classes) + 2)))
     for group in logged:
-        for measure, prefix in MEASURES:
-            values = [_by_class(run, prefix, classes) for run in group]
+        for measure in MEASURES:
+            values = [_by_class(run, measure, classes) for run in group]
             yield _row([title(group[0]), measure, *(_cell(column) for column in zip(*values, strict=True))])
 
 
-def _by_class(run: Run, prefix: str, classes: Sequence[str]) -> list[float]:
-    family = run.family(prefix)
-    end = max((series.steps.max() for series in run.family("count").values()), default=0)
-    tails = [_tail(family[name], end) if name in family else np.nan for name in classes]
-    scale = float(np.nansum(tails)) if prefix == "count" else 1.0
-    return [tail / scale for tail in tails]
+def _by_class(run: Run, measure: str, classes: Sequence[str]) -> list[float | None]:
+    column, weights = MEASURES[measure]
+    tails = [run.tail(f"{column}/{name}", [f"{weight}/{name}" for weight in weights]) for name in classes]
+    scale = sum(tail or 0 for tail in tails) if measure == "share" else 1.0
+    return [None if tail is None else tail / scale for tail in tails]
 
 
-def _tail(series: Series, end: int) -> float:
-    late = series.steps > (1 - LAST_SHARE) * end
-    return float(series.values[late].mean()) if late.any() else np.nan  # a class may be kept early and no more
-
-
-def _cell(values: Sequence[float]) -> str:
-    known = [value for value in values if value == value]
+def _cell(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
     return f"{100 * sum(known) / len(known):.0f}" if known else "-"
 
 

@@ -84,9 +84,13 @@ def pool_name(run: Run) -> str:
 
 
 def own_settings(run: Run) -> Iterator[tuple[str, Any]]:
-    """Yield every setting of a run under its dotted key, but where parts that write files were told it lies."""
-    known = SINCE | dict(flat(run.config))
-    yield from ((key, value) for key, value in known.items() if not key.endswith(".run_dir"))
+    """Yield every setting of a run under its dotted key, but where parts that write files were told it lies.
+
+    What is new and changes nothing is left out too, so that older runs are like those of today.
+    """
+    for key, value in flat(run.config):
+        if not key.endswith(".run_dir") and (key not in SINCE or value != SINCE[key]):
+            yield key, value
 
 
 def draw_of(run: Run) -> str:
@@ -116,6 +120,11 @@ def experiments(runs: Sequence[Run]) -> Iterator[list[Run]]:
 def budget(run: Run) -> float:
     """Return the labels per class of a run, infinite where all are used."""
     return inf if run.labels_per_class is None else float(run.labels_per_class)
+
+
+def precisions(runs: Sequence[Run]) -> list[str]:
+    """Return the precisions in which runs were computed, `-` for one that did not note it."""
+    return sorted({str(run.score("train.precision") or "-") for run in runs})
 
 
 def setting_text(run: Run, key: str, otherwise: str = "-") -> str:

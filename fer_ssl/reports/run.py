@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from statistics import mean
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fer_ssl.errors import DataError
 from fer_ssl.trees import at
 
+LAST_SHARE = 0.1  # of the steps, over which figures of pseudo-labels are averaged, here and in metrics.json
 Columns = Mapping[str, NDArray[Any]]
 
 
@@ -78,6 +79,25 @@ class Run:
         """Return the history columns `<prefix>/<class>`, keyed by class in label order."""
         columns = {name: f"{prefix}/{name}" for name in self.classes}
         return {name: self.history[column] for name, column in columns.items() if column in self.history}
+
+    def tail(self, column: str, weights: Sequence[str] = ()) -> float | None:
+        """Return the mean of a history column over the last steps, None where nothing was logged there.
+
+        Lines weigh by the product of their values in the columns `weights`, all alike without any.
+        """
+        end = max((series.steps.max() for series in self.history.values()), default=0)
+        steps, values = self.history.get(column, Series(np.empty(0), np.empty(0)))
+        late = steps > (1 - LAST_SHARE) * end
+        weight = np.ones(int(late.sum()))
+        for known in (self.history[name] for name in weights if late.any()):
+            weight *= known.values[np.searchsorted(known.steps, steps[late])]
+        return float(values[late] @ weight / weight.sum()) if weight.any() else None
+
+    @cached_property
+    def right(self) -> float | None:
+        """Share of the kept pseudo-labels that were right at the end; older metrics.json hold a mean of lines."""
+        measured: float | None = self.tail("pseudo/accuracy", weights=["pseudo/keep_rate"])
+        return self.score("pseudo.accuracy") if measured is None else measured
 
     @cached_property
     def predictions(self) -> Columns | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import product
+from statistics import mean, stdev
 from typing import NamedTuple
 
 import numpy as np
@@ -14,16 +15,34 @@ LEVEL = 0.95
 DRAWS = 10_000
 FACE_DRAWS = 2_000
 CHUNK = 4_000_000  # weights held at a time
+ENOUGH_RUNS = 6  # below, no sign-flip test over runs can reach p = 0.05, and an interval of theirs hardly spans it
 EXACT_UP_TO = 14  # differences; beyond, signs are drawn
 
 
+class Spread(tuple[float, ...]):
+    """Values of one measure over seeds."""
+
+    @property
+    def mean(self) -> float:
+        return mean(self)
+
+    @property
+    def std(self) -> float | None:
+        """Sample standard deviation, None for one value."""
+        return stdev(self) if len(self) > 1 else None
+
+    def text(self, sign: str = "", alone: str = " ± -") -> str:
+        """Return mean ± deviation of fractions in percent, `alone` in place of the deviation of one value."""
+        return f"{100 * self.mean:{sign}.2f}" + (alone if self.std is None else f" ± {100 * self.std:.2f}")
+
+
 class Difference(NamedTuple):
-    """A mean difference, its LEVEL confidence interval and the two-sided p-value of no difference."""
+    """A mean difference, its LEVEL confidence interval and the two-sided p-value, None where too few runs tell them."""
 
     mean: float
-    low: float
-    high: float
-    p: float
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
 
 
 class Pair(NamedTuple):
@@ -35,13 +54,16 @@ class Pair(NamedTuple):
 
 
 def over_seeds(differences: Sequence[float]) -> Difference | None:
-    """Return the difference over paired runs: percentile bootstrap interval, sign-flip test; None for fewer than two.
+    """Return the difference over paired runs: percentile bootstrap interval, sign-flip test; None without a pair.
 
-    With n runs no p-value is below 2^(1-n): six runs are the fewest that can reach 0.05.
+    With n runs no p-value is below 2^(1-n), and the bootstrap's interval reaches no further than the runs do, too short
+    for few of them: below ENOUGH_RUNS there is none, and no p-value of one run.
     """
     values = np.asarray(differences, dtype=np.float64)
-    if len(values) < 2:
+    if not len(values):
         return None
+    if len(values) < ENOUGH_RUNS:
+        return Difference(float(values.mean()), p=sign_flip_p(values) if len(values) > 1 else None)
     means = values[np.random.default_rng(0).integers(0, len(values), (DRAWS, len(values)))].mean(1)
     return Difference(float(values.mean()), *_interval(means), sign_flip_p(values))
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 
 import numpy as np
 
@@ -24,10 +24,9 @@ from fer_ssl.reports.grouping import (
     pool_name,
 )
 from fer_ssl.reports.run import Run
-from fer_ssl.reports.statistics import Difference, Pair, over_faces, over_seeds
+from fer_ssl.reports.statistics import ENOUGH_RUNS, Difference, Pair, Spread, over_faces, over_seeds
 
 BASELINES = ("full", "supervised")
-ENOUGH_RUNS = 6  # below, no sign-flip test over runs can reach p = 0.05
 PROTOCOL = ("data.", "image_size", "backbone.", "batch.", "epoch_steps", "trainer.max_steps")
 FREE = (
     "data.labels_per_class", "data.split_seed", "data.split_file", "data.heldout_fraction", "data.use_all_labels",
@@ -35,17 +34,10 @@ FREE = (
 )  # fmt: skip
 
 
-class Spread(tuple[float, ...]):
-    """Values of one measure over seeds."""
-
-    @property
-    def mean(self) -> float:
-        return mean(self)
-
-    @property
-    def std(self) -> float | None:
-        """Sample standard deviation, None for one value."""
-        return stdev(self) if len(self) > 1 else None
+def spread(values: Sequence[float | None]) -> Spread | None:
+    """Return values over seeds, None where one is missing."""
+    known = [float(value) for value in values if value is not None]
+    return Spread(known) if len(known) == len(values) else None
 
 
 @dataclass(frozen=True)
@@ -71,8 +63,12 @@ class Row:
 
     def spread(self, key: str) -> Spread | None:
         """Return the values of metrics.json at `key`, None where a run did not measure it."""
-        values = [run.score(key) for run in self.runs]
-        return None if None in values else Spread(map(float, values))
+        return spread([run.score(key) for run in self.runs])
+
+    @property
+    def right(self) -> Spread | None:
+        """Shares of the kept pseudo-labels that were right, None where the truth is not known."""
+        return spread([run.right for run in self.runs])
 
     def per_class_f1(self) -> dict[str, float]:
         """Return the mean F1 of every class."""
@@ -100,10 +96,10 @@ class Row:
     @property
     def difference(self) -> tuple[Difference, str] | None:
         """The difference to report and what it is paired over: runs where they are enough, else faces."""
-        count = len(self.pairs)
-        if count >= ENOUGH_RUNS or self.by_faces is None:
-            return (self.by_seeds, f"{count} runs") if self.by_seeds else None
-        return self.by_faces, f"faces, {count} run{'s' if count > 1 else ''}"
+        runs = f"{len(self.pairs)} run{'s' if len(self.pairs) > 1 else ''}"
+        if len(self.pairs) >= ENOUGH_RUNS or self.by_faces is None:
+            return (self.by_seeds, runs) if self.by_seeds else None
+        return self.by_faces, f"faces, {runs}"
 
 
 @dataclass(frozen=True)
@@ -116,8 +112,12 @@ class Sweep:
     missing: Sequence[str]
 
     @property
+    def runs(self) -> list[Run]:
+        return [run for row in self.rows for run in row.runs]
+
+    @property
     def classes(self) -> list[str]:
-        return self.rows[0].runs[0].classes
+        return self.runs[0].classes
 
     @property
     def budgets(self) -> list[int | None]:

@@ -20,12 +20,14 @@ POINTS = 100  # steps at which curves of several runs are averaged
 def waterfall(sweep: Sweep) -> Html | None:
     """Return the rows' distances from the baseline, the largest loss first; None where nothing is compared."""
     rows = [(row, row.difference) for row in sweep.rows]
-    compared = sorted(((found[0], row.title) for row, found in rows if found), reverse=True)
+    compared = [(found[0], row.title) for row, found in rows if found]
+    compared.sort(key=lambda each: each[0].mean, reverse=True)
     if not compared:
         return None
     titles = [title for _, title in compared]
     # rounded, or the axis of runs that all score the same spans what floats leave of zero
-    centers, lows, highs = np.round(100 * np.array([difference[:3] for difference, _ in compared]).T, 6)
+    spans = np.array([difference[:3] for difference, _ in compared], dtype=float)  # nan where there is no interval
+    centers, lows, highs = np.round(100 * spans.T, 6)
     places = np.arange(len(titles))
     label = f"macro-F1, points from {sweep.baseline}"
     with canvas("", across=label, width=WIDE, height=0.9 + 0.28 * len(titles)) as (figure, axes, svg):

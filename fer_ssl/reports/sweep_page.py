@@ -35,21 +35,7 @@ def render(sweep: Sweep) -> str:
 
 
 def _heading(sweep: Sweep, name: str) -> Html:
-    first = sweep.rows[0].runs[0]
-    runs = [run for row in sweep.rows for run in row.runs]
-    minutes = sum(run.score("train.seconds") or 0 for run in runs) / 60
-    commits = sorted({str(run.score("environment.commit") or "unknown") for run in runs})
-    facts = {
-        "data": first.setting("data.name"),
-        "labels per class": ", ".join("all" if each is None else str(each) for each in sweep.budgets),
-        "backbone": first.backbone,
-        "steps": first.setting("trainer.max_steps"),
-        "experiments": len(sweep.rows),
-        "runs": len(runs),
-        "training": f"{minutes:.0f} min in all",
-        "commit": ", ".join(commits),
-    }
-    items = [tag("li", f"{key}: ", tag("b", value)) for key, value in facts.items()]
+    items = [tag("li", f"{key}: ", tag("b", value)) for key, value in sweep_tables.facts(sweep).items()]
     kicker = tag("p", "Facial expression recognition · sweep report", class_="kicker")
     return tag("header", kicker, tag("h1", name), tag("ul", *items, class_="facts"))
 
@@ -69,7 +55,7 @@ def _scores(sweep: Sweep) -> Html:
 
 def _parts(sweep: Sweep) -> Html:
     steps, curve = sweep_figures.waterfall(sweep), sweep_figures.budgets(sweep)
-    told = "Macro-F1, mean over runs; the line across a bar is its interval."
+    told = "Macro-F1, mean over runs; the line across a bar is its interval, if it has one."
     figures = [
         figure(f"Beside {sweep.baseline}", told, steps) if steps else "",
         figure("Labels", "Macro-F1 over labels per class ± standard deviation.", curve) if curve else "",

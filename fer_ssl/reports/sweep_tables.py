@@ -5,9 +5,10 @@ import re
 from collections.abc import Sequence
 from io import StringIO
 
-from fer_ssl.reports.grouping import pool_name
-from fer_ssl.reports.statistics import LEVEL, Difference
-from fer_ssl.reports.sweep import ENOUGH_RUNS, Row, Spread, Sweep
+from fer_ssl.reports.diagnosis import KEPT
+from fer_ssl.reports.grouping import pool_name, precisions
+from fer_ssl.reports.statistics import ENOUGH_RUNS, LEVEL, Difference, Spread
+from fer_ssl.reports.sweep import Row, Sweep
 
 SIGNED = re.compile(r"(?<![\w.])([+-]\d[\d.]*)")  # set in mathematics, where a hyphen is a minus
 Table = tuple[list[str], list[list[str]]]
@@ -32,16 +33,17 @@ def _scores(row: Row, gains: bool) -> list[str]:
 
 def costs(sweep: Sweep) -> Table:
     """Return head and rows of what became of the pseudo-labels, in percent, and of what a run cost."""
-    head = ["experiment", "kept", "right", "minutes", "images/s"]
+    head = ["experiment", "kept", "right", "minutes", "images/s", "precision"]
     return head, [[row.title, *_costs(row)] for row in sweep.rows]
 
 
 def _costs(row: Row) -> list[str]:
     return [
         _mean(row.spread("pseudo.keep_rate"), 100),
-        _mean(row.spread("pseudo.accuracy"), 100),
+        _mean(row.right, 100),
         _mean(row.spread("train.seconds"), 1 / 60),
         _mean(row.spread("train.images_per_second"), 1, 0),
+        ", ".join(precisions(row.runs)),
     ]
 
 
@@ -50,8 +52,9 @@ def difference_cells(row: Row) -> list[str]:
     if row.difference is None:
         return ["-"] * 4
     (center, low, high, p), over = row.difference
-    p_text = "< 0.001" if p < 0.001 else f"{p:.3f}"
-    return [f"{100 * center:+.2f}", f"{100 * low:+.2f} to {100 * high:+.2f}", p_text, over]
+    interval = "-" if low is None or high is None else f"{100 * low:+.2f} to {100 * high:+.2f}"
+    p_text = "-" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return [f"{100 * center:+.2f}", interval, p_text, over]
 
 
 def per_class(sweep: Sweep) -> Table:
@@ -61,9 +64,7 @@ def per_class(sweep: Sweep) -> Table:
 
 
 def _with_std(spread: Spread | None) -> str:
-    if spread is None:
-        return "-"
-    return f"{100 * spread.mean:.2f} ± {'-' if spread.std is None else f'{100 * spread.std:.2f}'}"
+    return "-" if spread is None else spread.text()
 
 
 def _mean(spread: Spread | None, scale: float, digits: int = 1) -> str:
@@ -73,26 +74,49 @@ def _mean(spread: Spread | None, scale: float, digits: int = 1) -> str:
 TABLES = (scores, costs, per_class)
 
 
+def facts(sweep: Sweep) -> dict[str, object]:
+    """Return what the runs of a sweep share, how many they are, and what they took."""
+    first = sweep.runs[0]
+    minutes = sum(run.score("train.seconds") or 0 for run in sweep.runs) / 60
+    return {
+        "data": first.setting("data.name"),
+        "labels per class": ", ".join("all" if each is None else str(each) for each in sweep.budgets),
+        "backbone": first.backbone,
+        "steps": first.setting("trainer.max_steps"),
+        "experiments": len(sweep.rows),
+        "runs": len(sweep.runs),
+        "training": f"{minutes:.0f} min in all",
+        "precision": ", ".join(precisions(sweep.runs)),
+        "commit": ", ".join(sorted({str(run.score("environment.commit") or "unknown") for run in sweep.runs})),
+    }
+
+
 def meaning(sweep: Sweep) -> list[str]:
     """Return what the columns mean, a sentence each."""
     sentences = [
         "Test split, in percent: mean ± sample standard deviation over runs (- for one run).",
-        "Kept: share of pseudo-labels kept; right: accuracy of those kept, where the truth is known.",
+        f"Kept: {KEPT}; right: accuracy of what was kept, where the truth is known. Minutes are of whatever machine "
+        "a run had.",
     ]
+    if len(precisions(sweep.runs)) > 1:
+        sentences.append("Runs of two precisions, which the table of costs tells, are no fair pair.")
     if sweep.baseline:
         sentences += [
             f"Δ {sweep.baseline}: difference of macro-F1 in points to runs of {sweep.baseline} on the same labels, "
             "seeds and splits, with a percentile bootstrap interval and a two-sided p-value, not corrected for the "
             "number of rows.",
             f"From {ENOUGH_RUNS} paired runs on, runs are resampled and p is of the sign-flip test; with fewer, the "
-            "faces of the test split are (where predictions were kept), which leaves out how seeds and splits vary.",
+            "faces of the test split are, which leaves out how seeds and splits vary. Where no predictions were kept, "
+            "fewer runs have no interval.",
         ]
     return sentences
 
 
 def markdown(sweep: Sweep) -> str:
     """Return the tables and what is missing as Markdown."""
-    parts = [f"# {sweep.path.resolve().name}", " ".join(meaning(sweep)), *(_markdown(*part(sweep)) for part in TABLES)]
+    told = "; ".join(f"{key}: {value}" for key, value in facts(sweep).items())
+    tables = [_markdown(*part(sweep)) for part in TABLES]
+    parts = [f"# {sweep.path.resolve().name}", f"{told}.", " ".join(meaning(sweep)), *tables]
     if sweep.missing:
         parts.append("\n".join(["Not in the tables:", "", *(f"- {line}" for line in sweep.missing)]))
     return "\n\n".join(parts) + "\n"
@@ -105,7 +129,9 @@ def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def latex(sweep: Sweep) -> str:
     """Return the tables for `\\usepackage{booktabs}`."""
-    notes = [f"% {line}" for line in (*meaning(sweep), *(f"not in the tables: {each}" for each in sweep.missing))]
+    told = [f"{key}: {value}" for key, value in facts(sweep).items()]
+    missing = [f"not in the tables: {each}" for each in sweep.missing]
+    notes = [f"% {line}" for line in (*told, *meaning(sweep), *missing)]
     return "\n".join([*notes, "\n\n".join(_latex(*part(sweep)) for part in TABLES)]) + "\n"
 
 
@@ -146,9 +172,8 @@ def _csv_row(row: Row, sweep: Sweep) -> dict[str, object]:
     for over, difference in (("runs", row.by_seeds), ("faces", row.by_faces)):
         values = difference or (None,) * len(Difference._fields)
         cells |= {f"{name}_over_{over}": value for name, value in zip(Difference._fields, values, strict=True)}
-    for name, key in (("kept", "pseudo.keep_rate"), ("right", "pseudo.accuracy"), ("seconds", "train.seconds")):
-        spread = row.spread(key)
-        cells[name] = spread and spread.mean
-    speed = row.spread("train.images_per_second")
-    cells["images_per_second"] = speed and speed.mean
+    measured = {"kept": row.spread("pseudo.keep_rate"), "right": row.right, "seconds": row.spread("train.seconds")}
+    measured["images_per_second"] = row.spread("train.images_per_second")
+    cells |= {name: spread and spread.mean for name, spread in measured.items()}
+    cells["precision"] = " ".join(precisions(row.runs))
     return cells | {f"f1_{name}": value for name, value in row.per_class_f1().items()}

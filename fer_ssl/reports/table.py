@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 
 from fer_ssl.errors import DataError
-from fer_ssl.reports.diagnosis import diagnosis
+from fer_ssl.reports.diagnosis import KEPT, diagnosis
 from fer_ssl.reports.grouping import (
     budget,
     config_hash,
@@ -16,10 +16,12 @@ from fer_ssl.reports.grouping import (
     find_runs,
     mixture,
     pool_name,
+    precisions,
     protocol,
     setting_text,
 )
 from fer_ssl.reports.run import Run
+from fer_ssl.reports.statistics import Spread
 
 SETTINGS = ("experiment", "labels per class", "pool", "steps", "seeds")
 BASELINE = "supervised"
@@ -47,8 +49,8 @@ def _preamble(runs: Sequence[Run]) -> list[str]:
     when, source = f"Written {datetime.now(UTC):%Y-%m-%d}", "`python -m fer_ssl.report --table`"
     meaning = (
         "Scores of the test split in percent, mean ± sample standard deviation over seeds (- for one seed); "
-        f"over {BASELINE}: the difference to it on the same labels and seeds, paired. Kept and "
-        "right: share of pseudo-labels kept, and the accuracy of those kept where the truth is known, in percent. "
+        f"over {BASELINE}: the difference to it on the same labels and seeds, paired, and of how many runs where some "
+        f"have no pair. Kept and right: {KEPT}, and the accuracy of what was kept, where the truth is known. "
         "Precision: what `trainer.precision` came to on the run's machine, - where that was not noted; rows of two are "
         "no fair pair. Config: hash of all settings but the seeds."
     )
@@ -78,12 +80,11 @@ def _baseline(group: Sequence[Run], groups: Sequence[Sequence[Run]]) -> Sequence
 
 def _gain(group: Sequence[Run], baseline: Sequence[Run]) -> str:
     """Return the paired difference of macro-F1 over the seeds that both have."""
-    ours, theirs = ({draw_of(run): 100 * run.score("test.macro_f1") for run in runs} for runs in (group, baseline))
-    differences = [ours[draw] - theirs[draw] for draw in ours.keys() & theirs.keys()]
+    ours, theirs = ({draw_of(run): run.score("test.macro_f1") for run in runs} for runs in (group, baseline))
+    differences = Spread(ours[draw] - theirs[draw] for draw in ours if draw in theirs)
     if not differences:
         return "-"
-    spread = f"{stdev(differences):.2f}" if len(differences) > 1 else "-"
-    return f"{mean(differences):+.2f} ± {spread}"
+    return differences.text("+") + ("" if len(differences) == len(ours) else f" ({len(differences)} of {len(ours)})")
 
 
 def _cells(group: Sequence[Run], baseline: Sequence[Run]) -> list[str]:
@@ -95,13 +96,13 @@ def _cells(group: Sequence[Run], baseline: Sequence[Run]) -> list[str]:
         pool_name(first),
         setting_text(first, "trainer.max_steps"),
         f"{len(group)} ({seeds})",
-        _spread(group, "test.macro_f1"),
+        Spread(run.score("test.macro_f1") for run in group).text(),
         _gain(group, baseline),
-        _spread(group, "test.accuracy"),
-        _mean(group, "pseudo.keep_rate", 100),
-        _mean(group, "pseudo.accuracy", 100),
-        _mean(group, "train.seconds", 1 / 60),
-        ", ".join(sorted({str(run.score("train.precision") or "-") for run in group})),
+        Spread(run.score("test.accuracy") for run in group).text(),
+        _mean([run.score("pseudo.keep_rate") for run in group], 100),
+        _mean([run.right for run in group], 100),
+        _mean([run.score("train.seconds") for run in group], 1 / 60),
+        ", ".join(precisions(group)),
         ", ".join(sorted({f"`{config_hash(run)}`" for run in group})),
     ]
 
@@ -116,14 +117,9 @@ def _labels(run: Run) -> str:
     return "all" if run.labels_per_class is None else str(run.labels_per_class)
 
 
-def _spread(group: Sequence[Run], key: str) -> str:
-    values = [100 * run.score(key) for run in group]
-    return f"{mean(values):.2f} ± {f'{stdev(values):.2f}' if len(values) > 1 else '-'}"
-
-
-def _mean(group: Sequence[Run], key: str, scale: float) -> str:
-    values = [run.score(key) for run in group]
-    return f"{scale * mean(values):.1f}" if None not in values else "-"
+def _mean(values: Sequence[float | None], scale: float) -> str:
+    known = [value for value in values if value is not None]
+    return f"{scale * mean(known):.1f}" if len(known) == len(values) else "-"
 
 
 def _mixture(group: Sequence[Run]) -> list[str]:

@@ -48,6 +48,15 @@ def test_the_last_tenth_is_averaged_over_steps_and_seeds(logged: Callable[..., R
     assert cells(lines, "tau")[2] == "-"
 
 
+def test_lines_weigh_by_the_pseudo_labels_they_are_of(make_scored: Callable[..., Path]) -> None:
+    path = make_scored("a")
+    rows = ["step,count/Fear,keep/Fear,right/Fear", "80,900,1,0.5", "95,100,0.5,0.2", "98,300,0.1,0.8", "99,20,0,"]
+    (path / "history.csv").write_text("\n".join(rows) + "\n")
+    lines = list(diagnosis([[Run(path)]], lambda run: run.name))
+    assert cells(lines, "kept")[5] == f"{100 * (50 + 30) / 420:.0f}"
+    assert cells(lines, "right")[5] == f"{100 * (10 + 24) / 80:.0f}"
+
+
 def test_runs_without_pseudo_labels_have_no_rows(make_scored: Callable[..., Path]) -> None:
     assert list(diagnosis([[Run(make_scored("supervised"))]], lambda run: run.name)) == []
 

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from fer_ssl.metrics.confusion import macro_f1 as reference_macro_f1
-from fer_ssl.reports.statistics import Pair, macro_f1, over_faces, over_seeds, sign_flip_p
+from fer_ssl.reports.statistics import Pair, Spread, macro_f1, over_faces, over_seeds, sign_flip_p
 
 DRAW = np.random.default_rng(3)
 
@@ -55,22 +55,35 @@ def test_signs_of_many_differences_are_drawn() -> None:
     assert sign_flip_p(differences) == pytest.approx(stats.ttest_1samp(differences, 0).pvalue, abs=0.02)
 
 
+@pytest.mark.parametrize(
+    ("count", "told"), [(1, (False, False)), (2, (False, True)), (5, (False, True)), (6, (True, True))]
+)
+def test_few_runs_have_no_interval_and_one_no_p(count: int, told: tuple[bool, bool]) -> None:
+    found = over_seeds(DRAW.normal(0.4, 1.0, count))
+    assert found is not None
+    assert (found.low is not None, found.p is not None) == told
+    assert (found.low is None) == (found.high is None)
+    assert over_seeds([]) is None
+
+
+def test_a_spread_is_told_in_percent() -> None:
+    assert Spread([0.25, 0.35]).text() == "30.00 ± 7.07"
+    assert Spread([0.25]).text("+") == "+25.00 ± -"
+    assert Spread([0.25]).text(alone="") == "25.00"
+
+
 def test_few_runs_cannot_be_significant() -> None:
     assert [sign_flip_p(np.ones(count)) for count in (2, 3, 5, 6)] == [0.5, 0.25, 0.0625, 0.03125]
 
 
 def test_the_interval_over_runs_is_that_of_every_resample() -> None:
-    differences = [0.02, -0.01, 0.05]
+    differences = [0.02, -0.01, 0.05, 0.03, 0.0, 0.03]
     found = over_seeds(differences)
     assert found
-    means = [np.mean(each) for each in product(differences, repeat=3)]
+    means = [np.mean(each) for each in product(differences, repeat=6)]
     assert found.mean == pytest.approx(0.02)
-    low, high = np.percentile(means, [2.5, 97.5], method="inverted_cdf")  # 27 means, some of them often
-    assert (found.low, found.high) == pytest.approx((low, high))
-
-
-def test_one_run_has_no_difference_over_runs() -> None:
-    assert over_seeds([0.1]) is None
+    low, high = np.percentile(means, [2.5, 97.5], method="inverted_cdf")
+    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-3)
 
 
 def noisy(labels: np.ndarray, share: float) -> np.ndarray:

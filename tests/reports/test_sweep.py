@@ -64,8 +64,30 @@ def test_numbers_are_means_and_paired_differences(sweep: Path) -> None:
     assert float(rows["no_pool"]["p_over_runs"]) == 0.25
     assert rows["full"]["baseline"] == rows["full"]["mean_over_runs"] == ""
     assert f"| {100 * (0.4336 + mean(ours)):.2f} ± {100 * stdev(ours):.2f} | {100 * difference:+.2f} |" in text
-    assert "| 3 runs |" in text
-    assert "| no_pool | 61.4 | 73.2 | 20.5 | 512 |" in text
+    assert f"| {100 * difference:+.2f} | - | {float(rows['no_infonce']['p_over_runs']):.3f} | 3 runs |" in text
+    assert rows["no_pool"]["low_over_runs"] == "", "three runs tell no interval"
+    assert "| no_pool | 61.4 | 73.2 | 20.5 | 512 | - |" in text
+    assert "data: fer2013; labels per class: 25; backbone: resnet18; steps: 4000; experiments: 3; runs: 9; " in text
+
+
+def test_one_pair_has_a_difference_and_no_more(make_scored: Make, tmp_path: Path) -> None:
+    make_scored("sweep/full", 0.0, name="full")
+    make_scored("sweep/other", 0.05, name="other")
+    _, text = written(tmp_path / "sweep")
+    assert "| +5.00 | - | - | 1 run |" in text
+
+
+def test_runs_of_two_precisions_are_told(make_scored: Make, tmp_path: Path) -> None:
+    for name, precision in (("full", "32-true"), ("other", "bf16-mixed")):
+        file = make_scored(f"sweep/{name}", name=name) / "metrics.json"
+        results = json.loads(file.read_text())
+        results["train"]["precision"] = precision
+        file.write_text(json.dumps(results))
+    rows, text = written(tmp_path / "sweep")
+    assert rows["other"]["precision"] == "bf16-mixed"
+    assert "| full | 61.4 | 73.2 | 20.5 | 512 | 32-true |" in text
+    assert "Runs of two precisions" in text
+    assert "precision: 32-true, bf16-mixed" in text
 
 
 def test_few_runs_are_compared_over_faces(sweep: Path) -> None:

@@ -86,7 +86,7 @@ def test_the_gain_over_the_baseline_is_paired_over_common_seeds(make_scored: Mak
         if base is not None:
             make_scored(f"supervised/{seed}", base, seed=seed, name="supervised", unlabeled=None)
     dtm, supervised = rows(write(tmp_path))
-    assert dtm[6] == f"{+3.5:+.2f} ± {stdev([2.0, 5.0]):.2f}"
+    assert dtm[6] == f"{+3.5:+.2f} ± {stdev([2.0, 5.0]):.2f} (2 of 3)"
     assert supervised[6] == "-"
 
 
@@ -154,6 +154,22 @@ def test_unknown_accuracy_is_a_dash(make_scored: Make, tmp_path: Path) -> None:
     path = make_scored("run") / "metrics.json"
     path.write_text(path.read_text().replace('"accuracy": 0.7319', '"accuracy": null'))
     assert rows(write(tmp_path))[0][8:10] == ["61.4", "-"]
+
+
+def test_what_was_right_weighs_by_what_was_kept(make_scored: Make, tmp_path: Path) -> None:
+    folder = make_scored("run")
+    rows_of_history = ["step,pseudo/keep_rate,pseudo/accuracy", "50,1,0", "95,0.3,0.6", "100,0.1,0.2"]
+    (folder / "history.csv").write_text("\n".join(rows_of_history) + "\n")
+    assert rows(write(tmp_path))[0][8:10] == ["61.4", "50.0"]
+
+
+def test_rows_of_two_pools_are_told_apart(make_scored: Make, tmp_path: Path) -> None:
+    for pool in ("lfw", "same"):
+        folder = make_scored(pool, unlabeled={"name": pool})
+        (folder / "history.csv").write_text("step,count/Fear\n100,4\n")
+    text = write(tmp_path)
+    assert "| dtm_infonce (25, lfw) | share |" in text
+    assert "| dtm_infonce (25) | share |" in text
 
 
 def test_no_run_is_an_error(tmp_path: Path) -> None:
