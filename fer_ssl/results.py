@@ -59,8 +59,8 @@ def write_pseudo_labels(path: Path, module: SemiSupervised, pool: Faces) -> None
     """
     rows = torch.linspace(0, len(pool) - 1, min(SAMPLES, len(pool))).long().unique()
     images = pool.images.read(rows)
-    probs = module.threshold.align(as_probs(module.teacher.average.eval()(images.to(module.device)))).cpu()
-    confidence, pseudo_labels = probs.max(1)
+    probs = as_probs(module.teacher.average.eval()(images.to(module.device)))
+    pseudo_labels, confidence = module.threshold.align(probs).argmax(1).cpu(), module.threshold.compared(probs).cpu()
     reached = (confidence >= module.tally.tau.cpu()[pseudo_labels]).float()
     keep = reached if module.threshold.leaves_out else torch.ones_like(reached)
     columns = {

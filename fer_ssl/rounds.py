@@ -4,7 +4,8 @@ import copy
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from fer_ssl.data.joined import replaced
 from fer_ssl.data.module import FaceData
 from fer_ssl.data.pool_labels import write_pool_labels
 from fer_ssl.devices import chosen_device
-from fer_ssl.errors import ConfigError
+from fer_ssl.errors import ConfigError, StorageError, WorkerError
 from fer_ssl.inference import trusted_config
 from fer_ssl.method.thresholds import Threshold
 from fer_ssl.results import write_json
@@ -42,7 +43,8 @@ def label_pool(
     `selection` holds a `threshold`, an `alignment`, the `epoch` they are in, and the role of the labeled faces they
     `observe`. The summary stays beside the labels; where it tells of this checkpoint and selection, nothing is done.
     Raises ConfigError where there is no checkpoint, for a run without a pool, without a classifier, or without such
-    faces, and for one whose data or network are of modules that are neither of fer_ssl nor among `allow_targets`.
+    faces, and for one whose data or network are of modules that are neither of fer_ssl nor among `allow_targets`;
+    DataError where more faces cannot be read than the run allowed.
     """
     checkpoint = read_checkpoint(checkpoint_path)
     origin = {"sha256": hashlib.sha256(checkpoint_path.read_bytes()).hexdigest(), "selection": plain(selection)}
@@ -63,6 +65,7 @@ def label_pool(
     probs = predict(model, data.eval_loader(pool)).probs
     threshold = build_threshold(selection, len(data.space), {"class_counts": data.class_counts, "pool_size": len(pool)})
     gate = select(threshold, selection.epoch, predict(model, data.eval_loader(observed)), probs)
+    data.decoder.rejects.check()
     columns = label_columns(pool, threshold.align(probs), gate)
     write_pool_labels(path, columns, data.space.classes)
     summary = {"origin": origin} | summarise(columns, pool.labels, data.space.classes, gate.tau)
@@ -124,7 +127,8 @@ def self_train(cfg: DictConfig) -> list[dict[str, Any]]:
     run_dir = Path(cfg.run_dir)
     rounds: list[dict[str, Any]] = []
     for number in range(cfg.rounds + 1):
-        results = run(round_config(cfg, number))
+        with _way_on_told(run_dir, number):
+            results = run(round_config(cfg, number))
         rounds.append({"round": number} | {split: results[split] for split in ("test", "val") if split in results})
         if number < cfg.rounds:
             folder = run_dir / f"round_{number}"
@@ -135,6 +139,16 @@ def self_train(cfg: DictConfig) -> list[dict[str, Any]]:
             log.info("round %d: %s", number, told_in_short(labels))
     write_json(run_dir / "rounds.json", {"rounds": rounds})
     return rounds
+
+
+@contextmanager
+def _way_on_told(run_dir: Path, number: int) -> Iterator[None]:
+    """Say how the series goes on where a round was left: what the round says is of itself."""
+    try:
+        yield
+    except (SystemExit, KeyboardInterrupt, StorageError, WorkerError):
+        log.warning("left in round %d; the same command with hydra.run.dir=%s goes on from there", number, run_dir)
+        raise
 
 
 def round_config(cfg: DictConfig, number: int) -> DictConfig:

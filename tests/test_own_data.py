@@ -11,6 +11,7 @@ from running import TINY, composed
 
 from fer_ssl.errors import DataError, FerError
 from fer_ssl.inference import score_checkpoint
+from fer_ssl.rounds import label_pool
 from fer_ssl.run import run
 
 SMALL = [option for option in TINY if not option.startswith("data.")]
@@ -88,6 +89,16 @@ def test_a_run_stops_where_too_many_streamed_test_faces_are_broken(photos: Path)
         own(photos, *streamed)
     assert not (photos / "run" / "metrics.json").exists()
     assert own(photos, *streamed, "data.max_rejected=0.2")["test"]
+
+
+def test_a_pool_is_not_labeled_where_too_many_of_its_streamed_faces_are_broken(photos: Path) -> None:
+    own(photos, "data.resident=never", "data.leak_check=false")
+    for row in range(2):
+        (photos / "pool" / "flat" / f"{row:03d}.png").write_bytes(b"")
+    selection = composed("run_dir=.", config="pseudo_label").selection
+    with pytest.raises(DataError, match=r"2 of 24 .* cannot be read .* data\.max_rejected="):
+        label_pool(photos / "run" / "checkpoints" / "last.ckpt", selection, "cpu", photos / "labels.parquet")
+    assert not (photos / "labels.parquet").exists()
 
 
 def test_identical_faces_never_cross_into_the_test_split(photos: Path) -> None:

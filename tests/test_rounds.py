@@ -1,6 +1,7 @@
 """Rounds of self-training: the pool is labeled, selected, taught, and a stopped series goes on."""
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,23 @@ def test_a_stopped_series_goes_on_to_the_same_end(tmp_path: Path, monkeypatch: p
     assert [figure["test"] for figure in broken] == [figure["test"] for figure in whole]
     ours, theirs = weights(tmp_path / "whole" / "round_2"), weights(tmp_path / "broken" / "round_2")
     assert all(torch.equal(ours[name].nan_to_num(), theirs[name].nan_to_num()) for name in ours)
+
+
+def test_a_series_asked_to_leave_tells_how_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cfg = in_rounds(tmp_path, "+experiment=crest_plus", "trainer.max_steps=3")
+    step = SemiSupervised.training_step
+
+    def asked(self: SemiSupervised, batch: Batch, batch_idx: int) -> Tensor:
+        signal.raise_signal(signal.SIGTERM)
+        return step(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SemiSupervised, "training_step", asked)
+        with pytest.raises(SystemExit):
+            self_train(cfg)
+    assert caplog.messages[-1] == f"left in round 0; the same command with hydra.run.dir={tmp_path} goes on from there"
 
 
 def test_rounds_approach_the_temperature_from_one() -> None:

@@ -25,9 +25,11 @@ PREFIXES = (
 SHOWN = 4
 
 
-def start_from(backbone: nn.Module, path: Path) -> None:
+def start_from(backbone: nn.Module, path: Path, together: tuple[str, ...] = ()) -> None:
     """Load into `backbone` every tensor of `path` that fits it by name and shape, and log what did not.
 
+    Tensors whose names begin with one of `together` are those of layers that make sense only with one another, such as
+    a layer and the statistics of what it returns: where one of them does not fit, none is loaded.
     `path` is a checkpoint of ours, of which the averaged backbone is taken, or a file of weights as PyTorch or
     safetensors write them. Raises ConfigError for a file that cannot be read safely or of which nothing fits.
     """
@@ -35,6 +37,8 @@ def start_from(backbone: nn.Module, path: Path) -> None:
     weights = read_weights(path)
     found = max((_below(weights, prefix) for prefix in PREFIXES), key=lambda each: len(_fitting(each, wanted)))
     fitting = _fitting(found, wanted)
+    if any(name.startswith(together) for name in found.keys() & wanted.keys() - fitting.keys()):
+        fitting = {name: value for name, value in fitting.items() if not name.startswith(together)}
     missing, left = (
         [name for name in wanted if name not in fitting and not _counts(name)],
         [name for name in found if name not in fitting],
@@ -50,7 +54,7 @@ def start_from(backbone: nn.Module, path: Path) -> None:
         log.info("backbone: the input channels of %s are summed or shared out, 1 for 3 or 3 for 1", _some(adapted))
     if missing:
         log.warning("backbone: %s do not start from %s, which has %s besides", _some(missing), path, _some(left))
-        if reshaped := [name for name in missing if name in found]:
+        if reshaped := [name for name in missing if name in found and found[name].shape != wanted[name].shape]:
             first = reshaped[0]
             have, want = ("x".join(map(str, each[first].shape)) for each in (found, wanted))
             log.warning(

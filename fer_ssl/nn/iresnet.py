@@ -78,7 +78,7 @@ class IResNet(nn.Module):
         self.features.weight.requires_grad_(False)  # the scale of an embedding is without meaning
         self.num_features = features
         if init is not None:
-            start_from(self, Path(init))
+            start_from(self, Path(init), together=("fc.", "features."))
 
     def forward(self, faces: Tensor) -> Tensor:
         """Return the embeddings, normalised over the batch, not to unit length."""

@@ -84,7 +84,7 @@ class MobileFaceNet(nn.Module):
         self.features = embedding(512, -(-image_size // 16), features)
         self.num_features = features
         if init is not None:
-            start_from(self, Path(init))
+            start_from(self, Path(init), together=("features.",))
 
     def forward(self, faces: Tensor) -> Tensor:
         """Return the embeddings, normalised over the batch, not to unit length."""

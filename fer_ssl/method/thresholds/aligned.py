@@ -77,6 +77,10 @@ class Aligned(Threshold):
         """Return `probs` [B, C] aligned."""
         return self.threshold.align(self.changed(probs))
 
+    def compared(self, probs: Tensor) -> Tensor:
+        """Return what `threshold` compares of the aligned `probs` [B, C], [B]."""
+        return self.threshold.compared(self.changed(probs))
+
     def observe(self, labeled: LabeledView) -> None:
         """Let alignment and threshold look at a held-out fold."""
         self.alignment.observe(labeled)

@@ -37,6 +37,10 @@ class Threshold(nn.Module):
         """Return the probabilities [B, C] to read pseudo-labels from; call after `forward`, whose state it uses."""
         return probs
 
+    def compared(self, probs: Tensor) -> Tensor:
+        """Return what of `probs` [B, C] is compared with `tau` of the pseudo-label, [B]."""
+        return self.align(probs).amax(1)
+
     def observe(self, labeled: LabeledView) -> None:
         """Look at the averaged model's predictions on the faces of a fold."""
 

@@ -66,6 +66,10 @@ class DashThreshold(Threshold):
         hard = one_hot(probs.argmax(1), probs.shape[1])
         return torch.where(self.rho > self.rho_min, sharpen(probs.float(), self.temperature), hard)
 
+    def compared(self, probs: Tensor) -> Tensor:
+        """Return the confidence [B] of the prediction itself: the label made of it is surer."""
+        return probs.float().amax(1)
+
     def end_epoch(self) -> None:
         """Count one more epoch."""
         self.epoch.add_(1)

@@ -6,7 +6,7 @@ from golden_arrays import golden
 from torch.nn import functional as F  # noqa: N812
 
 from fer_ssl.errors import ConfigError
-from fer_ssl.method.thresholds import DashThreshold
+from fer_ssl.method.thresholds import Aligned, DashThreshold
 from fer_ssl.types import LabeledView
 
 
@@ -48,6 +48,17 @@ def test_rho_starts_at_the_labeled_loss_of_the_warm_up_which_keeps_nothing() -> 
     for falls in (0, 0, 1, 1, 2):
         assert threshold.rho.item() == pytest.approx(1.0001 * 1.27**-falls * expected, rel=1e-4)
         threshold.end_epoch()
+
+
+def test_what_a_sample_shows_as_kept_is_what_training_keeps() -> None:
+    threshold = DashThreshold(7, warmup_epochs=0, rho_min=1.0)  # at once, so that every label is one-hot
+    threshold.rho_0.fill_(1e-3)
+    probs = (2 * torch.randn(64, 7, generator=torch.Generator().manual_seed(1))).softmax(1)
+    for rule in (threshold, Aligned(threshold)):
+        gate = rule(probs, labeled(7))
+        shown = rule.compared(probs) >= gate.tau[rule.align(probs).argmax(1)]
+        assert 0 < shown.sum() < 64
+        assert torch.equal(shown, gate.keep > 0)
 
 
 def test_the_bound_is_saved() -> None:
