@@ -8,6 +8,7 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from fer_ssl.errors import ConfigError
+from fer_ssl.keys import meant_by
 from fer_ssl.parts import parts
 from fer_ssl.values import require_kind, require_range, require_values
 
@@ -81,10 +82,9 @@ def _keys_are_settings(cfg: DictConfig) -> None:
         settings = _settings(place, part._target_)
         for key in map(str, part):
             if settings is not None and not key.startswith("_") and key not in settings:
-                name = part._target_.rpartition(".")[2]
-                raise ConfigError(
-                    f"{place}.{key} is no setting of {name}; remove it by ~{place}.{key} or choose another {place}"
-                )
+                told = f"{place}.{key} is no setting of {part._target_.rpartition('.')[2]}"
+                meant = meant_by(key, settings, f"{place}.")
+                raise ConfigError(f"{told}; {meant}remove it by ~{place}.{key} or choose another {place}")
 
 
 def _settings(place: str, target: str) -> Collection[str] | None:

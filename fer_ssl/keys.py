@@ -1,19 +1,24 @@
 """Keys of a configuration that nothing reads: misspelled in a file or added by `+`, they would change nothing."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra import compose, initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
+from hydra.errors import ConfigCompositionException, HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from fer_ssl.errors import ConfigError
+from fer_ssl.trees import flat
 
 REFERENCE = re.compile(r"\$\{(?:[\w.]+:)?(\.*)([\w.]+)")
+ABSENT = re.compile(r"Could not override '([\w.]+)'")  # as Hydra tells it
+LIKE = 0.8  # of two keys' letters that must be alike for one to be meant by the other
 # what the program reads of a section, besides the keys of its base.yaml; sections with a _target_ check their own
 READ = {
     "batch": {"labeled", "unlabeled"},
@@ -42,8 +47,34 @@ def _require(section: Mapping[Any, Any], place: str, read: set[str], referred: s
     for key in map(str, section):
         if key not in read and place + key not in referred:
             known = read | {str(other) for other in section if place + str(other) in referred}
-            meant = "".join(f"did you mean {place}{other}? Otherwise " for other in get_close_matches(key, known, 1))
+            meant = meant_by(key, known, place)
             raise ConfigError(f"nothing reads {place}{key}; {meant}leave it out (--cfg job shows what there is)")
+
+
+def meant_by(key: str, known: Iterable[str], place: str = "") -> str:
+    """Return the words that ask whether the most similar of the `known` keys at `place` is meant, if one is similar."""
+    return "".join(f"did you mean {place}{other}? Otherwise " for other in get_close_matches(key, list(known), 1))
+
+
+def meant_instead(error: BaseException | None, conf: Path, verb: str, arguments: Sequence[str]) -> str | None:
+    """Return the key most like one that Hydra did not find, None where the error is another or no key is like it.
+
+    `arguments` are those of the command line, whose choices of parts say which keys there are.
+    """
+    absent = ABSENT.match(str(error)) if isinstance(error, ConfigCompositionException) else None
+    if absent is None:
+        return None
+    given = {argument: argument.partition("=")[0] for argument in arguments if "=" in argument}
+    choices = [each for each, key in given.items() if key[0] != "-" and "." not in key and key != absent[1]]
+    try:
+        with initialize_config_dir(str(conf), version_base="1.3"):
+            cfg = compose(verb, overrides=choices)
+    except HydraException:  # another mistake, which comes next
+        return None
+    content = OmegaConf.to_container(cfg, resolve=False)
+    assert isinstance(content, dict)
+    known = {key[: dot.start()] for key, _ in flat(content) for dot in re.finditer(r"\.|$", key)}
+    return next(iter(get_close_matches(absent[1], known, 1, LIKE)), None)
 
 
 def _at_top(conf: Path, verb: str) -> set[str]:

@@ -181,7 +181,14 @@ def test_sets_of_a_mixture_may_lie_below_one_root() -> None:
         (["batch.unlabeled=-4"], r"set batch\.unlabeled to 1 or more"),
         (["data.heldout_fraction=-0.5"], r"-0\.5 is no share of the labeled faces; set data\.heldout_fraction from 0"),
         (["data.val_fraction=1"], r"set data\.val_fraction from 0 to below 1"),
-        (["+trainer.epochs=3"], r"trainer\.epochs is no setting of Trainer; remove it by ~trainer\.epochs"),
+        (
+            ["+threshold.bta=0.9"],
+            r"threshold\.bta is no setting of DynamicThreshold; did you mean threshold\.beta\? Ot",
+        ),
+        (
+            ["+trainer.epochs=3"],
+            r"trainer\.epochs is no setting of Trainer; did you mean trainer\.min_epochs\? Otherwise remove it by ~",
+        ),
         (["+optim.optimizer.rho=1"], r"optim\.optimizer\.rho is no setting of AdamW; remove it"),
         (
             ["head._target_=my_faces.Head"],

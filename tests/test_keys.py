@@ -3,11 +3,12 @@
 import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import ConfigCompositionException
 from running import composed
 
 from fer_ssl.cli import CONF
 from fer_ssl.errors import ConfigError
-from fer_ssl.keys import READ, require_own_terms, require_read
+from fer_ssl.keys import READ, meant_instead, require_own_terms, require_read
 
 VERBS = ("train", "evaluate", "predict", "audit", "prepare", "pseudo_label", "self_train", "tune")
 CHOICES = [
@@ -45,6 +46,23 @@ def test_every_verb_reads_its_own_file(verb: str) -> None:
 def test_a_misspelled_key_is_an_error(override: str, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         require_read(composed(override), CONF, "train")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "absent", "meant"),
+    [
+        (["threshold.bta=0.9"], "threshold.bta", "threshold.beta"),
+        (["+experiment=softmatch", "threshold.decya=1"], "threshold.decya", "threshold.decay"),
+        (["thresold.beta=1"], "thresold.beta", "threshold.beta"),
+        (["sed=1"], "sed", "seed"),
+        (["wholly.different=1"], "wholly.different", None),
+        (["+experiment=dtm_infonse", "threshold.bta=0.9"], "threshold.bta", None),  # told after the other is mended
+    ],
+)
+def test_the_key_that_was_meant_is_found(arguments: list[str], absent: str, meant: str | None) -> None:
+    error = ConfigCompositionException(f"Could not override '{absent}'.\nTo append to your config use +{absent}=1")
+    assert meant_instead(error, CONF, "train", arguments) == meant
+    assert meant_instead(ValueError(str(error)), CONF, "train", arguments) is None
 
 
 def test_a_key_that_another_value_refers_to_is_read() -> None:
