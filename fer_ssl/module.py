@@ -87,7 +87,7 @@ class SemiSupervised(LightningModule):
         require_reading(mixer, [name for name, term in terms.items() if term.mixed_views])
         self.sync_batchnorm = sync_batchnorm
         self.refit = refit or AsTrained()
-        self.refit.require(model.head)
+        self.refit.require(model.head, self.needs.learns_labels)
         self.config = config
         self._whole: Skeleton[FaceModel] | None = None
         self._rng: dict[str, Tensor] | None = None

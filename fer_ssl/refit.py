@@ -18,8 +18,13 @@ class AsTrained:
 
     each_epoch = False
 
-    def require(self, head: nn.Module) -> None:
-        """Take any head."""
+    def require(self, head: nn.Module, learned: bool) -> None:
+        """Raise ConfigError for a head without a linear `classifier` where no label is `learned`: class means need one.
+
+        A bias is not needed: of a classifier that compares directions the means are the directions.
+        """
+        if not learned:
+            require_linear(head, "no label is learned, so class means", "set head=linear, or add a loss of labels")
 
     def __call__(self, model: nn.Module, data: FaceData) -> bool:
         """Return that nothing was fitted."""
@@ -42,14 +47,11 @@ class LogisticRegression:
         self.penalty, self.rounds, self.pool_faces = penalty, rounds, pool_faces
         self.each_epoch = each_epoch
 
-    def require(self, head: nn.Module) -> None:
+    def require(self, head: nn.Module, learned: bool) -> None:
         """Raise ConfigError for a head whose `classifier` is not linear, with a bias."""
-        classifier = getattr(head, "classifier", None)
-        if not isinstance(classifier, nn.Linear) or classifier.bias is None:
-            raise ConfigError(
-                f"refit fits weights and a bias, which the classifier of {type(head).__name__} has not; "
-                "set head=linear or refit=none"
-            )
+        remedy = "set head=linear or refit=none"
+        if require_linear(head, "refits", remedy).bias is None:
+            raise ConfigError(f"refit fits a bias, which the classifier of {type(head).__name__} has not; {remedy}")
 
     def __call__(self, model: nn.Module, data: FaceData) -> bool:
         """Fit the linear classifier of `model`'s head, in eval mode and over all ranks; return that it was fitted."""
@@ -84,6 +86,14 @@ class LogisticRegression:
                 weight, bias = fit_logistic(everyone, torch.cat([targets, said]), counted, self.penalty)
         weight = (weight / deviation.unsqueeze(1)).T
         return weight, bias - weight @ mean
+
+
+def require_linear(head: nn.Module, what: str, remedy: str) -> nn.Linear:
+    """Return the `classifier` of `head`; raise ConfigError where it is not linear."""
+    classifier = getattr(head, "classifier", None)
+    if not isinstance(classifier, nn.Linear):
+        raise ConfigError(f"{what} set weights of a linear classifier, which {type(head).__name__} has not; {remedy}")
+    return classifier
 
 
 def fit_logistic(inputs: Tensor, targets: Tensor, weights: Tensor, penalty: float) -> tuple[Tensor, Tensor]:

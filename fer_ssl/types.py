@@ -1,8 +1,8 @@
 """The values that travel through the house: label spaces, faces, batches, one training step."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,14 @@ class LabelSpace:
     name: str
     classes: tuple[str, ...]
 
+    @classmethod
+    def of(cls, name: str, classes: Iterable[object], key: str = "data.classes") -> Self:
+        """Return the space of classes as YAML may write them at `key`; raise DataError for null and for one twice."""
+        names = [class_name(each, key) for each in classes]
+        if twice := [each for each in names if names.count(each) > 1]:
+            raise DataError(f"{key} lists {twice[0]} twice, and a label is of one class; take one out")
+        return cls(name, tuple(names))
+
     def __len__(self) -> int:
         return len(self.classes)
 
@@ -28,6 +36,13 @@ class LabelSpace:
         if name not in self.classes:
             raise DataError(f"class {name!r} is not in label space {self.name!r}, which has {', '.join(self.classes)}")
         return self.classes.index(name)
+
+
+def class_name(name: object, key: str = "data.classes") -> str:
+    """Return a class as YAML may write it at `key`, a number among them; raise DataError for null."""
+    if name is None:
+        raise DataError(f"{key} holds null, which names no class; take it out, or quote a class of that name")
+    return str(name)
 
 
 class Images(Protocol):

@@ -133,13 +133,26 @@ class Bent(nn.Module):
         return Output(self.classifier(features), F.normalize(features, dim=1))
 
 
+BENT = ["head._target_=test_refit.Bent", "~head.projection"]
+
+
 @pytest.mark.parametrize(
-    ("head", "name"),
-    [(["head=cosine"], "CosineHead"), (["head._target_=test_refit.Bent", "~head.projection"], "Bent")],
+    ("overrides", "told"),
+    [
+        (
+            ["refit=logistic", "head=cosine"],
+            r"refit fits a bias, which .*CosineHead has not; set head=linear or refit=",
+        ),
+        (["refit=logistic", *BENT], r"refits set weights of a linear classifier, which Bent has not; set head="),
+        (
+            ["loss=[infonce_all]", *BENT],
+            r"no label is learned, so class means set .*, which Bent has not; set head=lin",
+        ),
+    ],
 )
-def test_a_head_that_cannot_be_fitted_is_told_before_training(head: list[str], name: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=rf"the classifier of {name} has not; set head=linear or refit=none"):
-        trained(tmp_path, "refit=logistic", *head)
+def test_a_head_that_cannot_be_fitted_is_told_before_training(overrides: list[str], told: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=told):
+        trained(tmp_path, *overrides)
     assert not (tmp_path / "history.csv").exists()
 
 

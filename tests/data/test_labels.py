@@ -1,4 +1,5 @@
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow.csv
@@ -24,6 +25,9 @@ from fer_ssl.data.labels import (
     vote_majority,
     vote_probabilities,
 )
+from fer_ssl.data.sources.mixed import to_space
+from fer_ssl.data.sources.parquet import ParquetSource
+from fer_ssl.data.sources.prepared import PreparedSource
 from fer_ssl.errors import DataError
 from fer_ssl.types import UNKNOWN, LabelSpace
 
@@ -161,3 +165,20 @@ def test_majority_keeps_the_published_counts(real_data):
     usage = np.array(table["Usage"].to_pylist())
     kept = Counter(usage[labels.numpy() != UNKNOWN].tolist())
     assert kept == {"Training": 25060, "PublicTest": 3199, "PrivateTest": 3153}
+
+
+@pytest.mark.parametrize(
+    ("make", "key"),
+    [
+        (lambda classes: ParquetSource("nowhere", classes=classes).space, "data.classes"),
+        (lambda classes: PreparedSource("nowhere", classes).space, "data.classes"),
+        (to_space, "data.space"),
+    ],
+    ids=["parquet", "prepared", "mixed"],
+)
+def test_listed_classes_are_names_each_once(make: Callable[[list[object]], LabelSpace], key: str) -> None:
+    assert make([0, "sad"]).classes == ("0", "sad")
+    with pytest.raises(DataError, match=rf"{key} holds null, which names no class; take it out"):
+        make(["happy", None])
+    with pytest.raises(DataError, match=rf"{key} lists happy twice"):
+        make(["happy", "sad", "happy"])

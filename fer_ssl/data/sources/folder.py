@@ -13,7 +13,7 @@ from torch import Tensor
 from fer_ssl.data.decode import Decoder
 from fer_ssl.data.images import ImageFiles, hold
 from fer_ssl.errors import DataError
-from fer_ssl.types import Faces, LabelSpace, Splits
+from fer_ssl.types import Faces, LabelSpace, Splits, class_name
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 SPLIT_FOLDERS = {"val": ("val", "valid", "validation"), "test": ("test",)}
@@ -37,8 +37,8 @@ class ImageFolder:
     def folders(self) -> dict[str, str]:
         """Return the class of each class folder; raise DataError when there is none."""
         if isinstance(self.classes, Mapping):
-            return {str(folder): _name(name) for folder, name in self.classes.items()}
-        names = subfolders(self._train) if self.classes is None else [_name(name) for name in self.classes]
+            return {str(folder): class_name(name) for folder, name in self.classes.items()}
+        names = subfolders(self._train) if self.classes is None else [class_name(name) for name in self.classes]
         if not names:
             raise DataError(
                 f"expected one folder of images per class in {self._train}, but {found(self._train)}; "
@@ -132,10 +132,3 @@ def found(path: Path) -> str:
         return "it is a file"
     names = sorted(child.name for child in path.iterdir())
     return f"it holds {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}" if names else "it is empty"
-
-
-def _name(name: object) -> str:
-    """Return a class as YAML may write it, a number among them; raise DataError for null."""
-    if name is None:
-        raise DataError("data.classes holds null, which names no class; take it out, or quote a folder of that name")
-    return str(name)

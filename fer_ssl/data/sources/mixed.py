@@ -76,7 +76,7 @@ class MixedSets:
 def to_space(space: str | Sequence[str]) -> LabelSpace:
     """Return a known space by name, or the space of a list of classes."""
     if not isinstance(space, str):
-        return LabelSpace("mixed", tuple(space))
+        return LabelSpace.of("mixed", space, "data.space")
     if space not in SPACES:
         raise ConfigError(f"data.space={space} is none of {', '.join(SPACES)}; choose one, or list the classes")
     return SPACES[space]

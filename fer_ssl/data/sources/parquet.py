@@ -67,7 +67,7 @@ class ParquetSource:
             raise DataError(
                 f"{self.root} does not name the classes of column {self.label_column!r}; set data.classes=[...]"
             )
-        return LabelSpace(self.root.stem, tuple(names))
+        return LabelSpace.of(self.root.stem, names)
 
     def load(self, decoder: Decoder) -> Splits:
         """Return train and, where they have files, val and test.

@@ -40,7 +40,7 @@ class PreparedSource:
         names = self.classes or sorted(set(self._table["label"].to_pylist()) - {None})
         if not names:
             raise DataError(f"no face in {self.root} has a label; prepare the photos with pattern='(?P<label>[^/]+)/'")
-        return LabelSpace(self.root.name, tuple(names))
+        return LabelSpace.of(self.root.name, names)
 
     def load(self, decoder: Decoder) -> Splits:
         """Return train and, where there are any, val and test; raise DataError for a split or label it lacks."""
