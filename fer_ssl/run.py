@@ -29,6 +29,7 @@ from fer_ssl.checkpoints import (
 )
 from fer_ssl.claim import claimed, finished
 from fer_ssl.compiling import compile_parts
+from fer_ssl.data.labels import class_counts, scarce
 from fer_ssl.data.module import FaceData
 from fer_ssl.devices import check_devices
 from fer_ssl.errors import ConfigError, WorkerError
@@ -52,6 +53,7 @@ from fer_ssl.scoring import Scored, headline, score
 log = logging.getLogger(__name__)
 
 SCORED = ("test", "val")
+FEW = 5  # labeled faces, of which a class is hardly learned
 
 
 def run(cfg: DictConfig) -> dict[str, Any]:
@@ -83,6 +85,7 @@ def _train(cfg: DictConfig, run_dir: Path, resume_from: Path | None) -> dict[str
     finally:  # also where too little is left to learn from: the file tells why
         _write_refused(run_dir, data)
     _require_splits(cfg.score, data)
+    _tell_scarce(data, cfg.data.labels_per_class)
     _write_data(run_dir, data)
     pool_size = 0 if data.pool is None else len(data.pool)
     counts = (data.class_counts, data.taught_counts)
@@ -141,6 +144,14 @@ def _require_splits(asked: Sequence[str] | None, data: FaceData) -> None:
     absent = sorted(set(asked or ()) - (set(SCORED) & set(data.roles())))
     if absent:
         raise ConfigError(f"there is no {absent[0]} split to score; set data.val_fraction=0.1, or score=null")
+
+
+def _tell_scarce(data: FaceData, asked: int | None) -> None:
+    """Warn of classes that few labeled faces show, where so few were not asked for, and that no held-out one does."""
+    if asked is None and (few := scarce(data.class_counts, data.space, FEW)):
+        log.warning("few labeled faces show %s: balanced batches repeat these; label more, or leave the class out", few)
+    if len(data.heldout) and (absent := scarce(class_counts(data.heldout.labels, data.space), data.space, 1)):
+        log.warning("no held-out face shows %s; raise data.heldout_fraction", absent)
 
 
 def _finish(trainer: Trainer, module: SemiSupervised, data: FaceData, cfg: DictConfig) -> dict[str, Any]:

@@ -125,3 +125,18 @@ def test_identical_faces_never_cross_into_the_test_split(photos: Path) -> None:
 def test_a_mistake_names_its_override(photos: Path, overrides: list[str], message: str) -> None:
     with pytest.raises(FerError, match=message):
         own(photos, *overrides)
+
+
+def test_classes_that_few_faces_show_are_told(photos: Path, caplog: pytest.LogCaptureFixture) -> None:
+    own(photos)
+    assert "few labeled faces show" not in caplog.text
+    for row in range(3, 40):
+        (photos / "photos" / "train" / "sad" / f"{row:03d}.png").unlink()
+    own(photos, "data.heldout_fraction=0.1")
+    assert (
+        "few labeled faces show sad (3): balanced batches repeat these; label more, or leave the class" in caplog.text
+    )
+    assert "no held-out face shows sad (0); raise data.heldout_fraction" in caplog.text
+    caplog.clear()
+    own(photos, "data.labels_per_class=2")
+    assert "few labeled faces show" not in caplog.text

@@ -1,6 +1,6 @@
 """Label spaces of the public sets, the maps between them, and the FER+ votes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,6 +114,11 @@ def class_counts(labels: Tensor, space: LabelSpace) -> list[int]:
     """Return how many of `labels` int64 [N] are of each class of `space`."""
     counts: list[int] = torch.bincount(labels, minlength=len(space)).tolist()
     return counts
+
+
+def scarce(counts: Sequence[int], space: LabelSpace, least: int) -> str:
+    """Return the classes that fewer than `least` faces show, with how many do; empty where there is none."""
+    return ", ".join(f"{name} ({count})" for name, count in zip(space.classes, counts, strict=True) if count < least)
 
 
 def vote_majority(votes: NDArray[np.int64]) -> Tensor:
