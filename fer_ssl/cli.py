@@ -49,6 +49,7 @@ def verb(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
                 require_read(cfg, CONF, config_name)
                 require_kinds(cfg, CONF, config_name)
                 require_multirun()
+                require_one_folder(cfg)
                 if "loss" in cfg:
                     loader = GlobalHydra.instance().config_loader()
                     require_own_terms(loader, config_name, typed(HydraConfig.get().overrides.task))
@@ -112,6 +113,15 @@ def require_folder(arguments: Sequence[str]) -> None:
                 raise ConfigError(f"{files[0]} is a file; set {key}=<dir> to a folder, or to none that exists yet")
 
 
+def require_one_folder(cfg: DictConfig) -> None:
+    """Raise ConfigError where a run is to write elsewhere than Hydra does, and the runs of a list all to one folder."""
+    place, own = HydraConfig.get().runtime.output_dir, cfg.get("run_dir")
+    if own not in (None, place):
+        raise ConfigError(
+            f"run_dir={own} follows hydra.run.dir, with the log; set hydra.run.dir={own}, or hydra.sweep.dir for a sweep"
+        )
+
+
 def require_multirun() -> None:
     """Raise ConfigError for a list of runs where one run was asked for, which would train none of the list."""
     hydra = HydraConfig.get()
@@ -122,7 +132,7 @@ def require_multirun() -> None:
 
 def require_lasting_folder(cfg: DictConfig) -> None:
     """Raise ConfigError for a run that looks for its earlier life in a folder named after this second."""
-    named_after_now = "${now:" in _run_dir() and cfg.run_dir == HydraConfig.get().runtime.output_dir
+    named_after_now = "${now:" in _run_dir()
     if cfg.ckpt_path in ("auto", "last") and named_after_now and HydraConfig.get().mode == RunMode.RUN:
         raise ConfigError(
             f"ckpt_path={cfg.ckpt_path} looks in the run's own folder, and this one is new; "

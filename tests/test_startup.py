@@ -67,6 +67,7 @@ def test_the_configuration_is_shown_without_loading_anything_heavy(verb: str) ->
             "+sweep=ablation is a list of runs; add -m to train them all, or hydra.job.num=0 ",
         ),
         (["ckpt_path=auto"], "set hydra.run.dir=<dir> to the folder of the run to go on with"),
+        (["run_dir=mine"], "run_dir=mine follows hydra.run.dir, with the log; set hydra.run.dir=mine, or hydra"),
         (["threshold.bta=0.9"], "did you mean threshold.beta?"),
         (["view.labeled=${view.strong}", "ckpt_path=auto"], "error: ckpt_path=auto looks in the run's own folder"),
     ],
