@@ -15,7 +15,6 @@ from typing import Any, cast
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
@@ -55,7 +54,8 @@ def verb(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
                     require_own_terms(loader, config_name, typed(HydraConfig.get().overrides.task))
                 return run(cfg)
             except FerError as error:
-                raise CompactHydraException(masked(f"error: {error}")) from None
+                print(masked(f"error: {error}"), file=sys.stderr)
+                raise SystemExit(1) from None  # raised further, Hydra would advise a stack trace
             except KeyboardInterrupt:
                 print("interrupted", file=sys.stderr)
                 raise SystemExit(INTERRUPTED) from None
@@ -118,7 +118,7 @@ def require_one_folder(cfg: DictConfig) -> None:
     place, own = HydraConfig.get().runtime.output_dir, cfg.get("run_dir")
     if own not in (None, place):
         raise ConfigError(
-            f"run_dir={own} follows hydra.run.dir, with the log; set hydra.run.dir={own}, or hydra.sweep.dir for a sweep"
+            f"run_dir={own} follows hydra.run.dir, as the log does; set hydra.run.dir={own}, or hydra.sweep.dir"
         )
 
 

@@ -67,7 +67,7 @@ def test_the_configuration_is_shown_without_loading_anything_heavy(verb: str) ->
             "+sweep=ablation is a list of runs; add -m to train them all, or hydra.job.num=0 ",
         ),
         (["ckpt_path=auto"], "set hydra.run.dir=<dir> to the folder of the run to go on with"),
-        (["run_dir=mine"], "run_dir=mine follows hydra.run.dir, with the log; set hydra.run.dir=mine, or hydra"),
+        (["run_dir=mine"], "run_dir=mine follows hydra.run.dir, as the log does; set hydra.run.dir=mine, or"),
         (["threshold.bta=0.9"], "did you mean threshold.beta?"),
         (["view.labeled=${view.strong}", "ckpt_path=auto"], "error: ckpt_path=auto looks in the run's own folder"),
     ],
@@ -77,6 +77,7 @@ def test_what_would_be_another_run_than_meant_is_refused(arguments: list[str], t
     environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert told in done.stderr
+    assert "HYDRA_FULL_ERROR" not in done.stderr or "Could not override" in done.stderr
     assert done.returncode == 1
     assert not list(tmp_path.rglob("config.yaml"))
 
