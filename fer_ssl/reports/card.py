@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_ssl.files import whole
+from fer_ssl.reports.markdown import line
 from fer_ssl.reports.markup import Html, table, tag
 from fer_ssl.reports.run import Run
 from fer_ssl.reports.sections import figure, grid, remark
@@ -33,7 +34,7 @@ def write_card(path: Path, data: Mapping[str, Any]) -> None:
     lines = ["# Data card", ""]
     for name, (head, rows) in _grids(data):
         lines += [f"## {name.capitalize()}", "", ABOUT[name], ""]
-        lines += [_row(head), _row(["---"] * len(head)), *map(_row, rows), ""] if rows else ["None.", ""]
+        lines += [line(head), line(["---"] * len(head)), *map(line, rows), ""] if rows else ["None.", ""]
     with whole(path) as partial:
         partial.write_text("\n".join(lines), encoding="utf-8")
 
@@ -67,7 +68,3 @@ def _grid(name: str, content: Mapping[str, Any]) -> Grid:
 
 def _text(value: object) -> str:
     return "-" if value is None else f"{value:.1f}" if isinstance(value, float) else str(value)
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"

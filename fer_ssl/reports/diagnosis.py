@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+from fer_ssl.reports.markdown import line
 from fer_ssl.reports.run import Run
 
 # by measure: its columns of the history, and those by which their lines weigh
@@ -25,11 +26,11 @@ def diagnosis(groups: Sequence[Sequence[Run]], title: Callable[[Run], str]) -> I
     if not logged:
         return
     classes = logged[0][0].classes
-    yield from ("", MEANING, "", _row(["experiment", "measure", *classes]), _row(["---"] * (len(classes) + 2)))
+    yield from ("", MEANING, "", line(["experiment", "measure", *classes]), line(["---"] * (len(classes) + 2)))
     for group in logged:
         for measure in MEASURES:
             values = [_by_class(run, measure, classes) for run in group]
-            yield _row([title(group[0]), measure, *(_cell(column) for column in zip(*values, strict=True))])
+            yield line([title(group[0]), measure, *(_cell(column) for column in zip(*values, strict=True))])
 
 
 def _by_class(run: Run, measure: str, classes: Sequence[str]) -> list[float | None]:
@@ -42,7 +43,3 @@ def _by_class(run: Run, measure: str, classes: Sequence[str]) -> list[float | No
 def _cell(values: Sequence[float | None]) -> str:
     known = [value for value in values if value is not None]
     return f"{100 * sum(known) / len(known):.0f}" if known else "-"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -7,6 +7,7 @@ from io import StringIO
 
 from fer_ssl.reports.diagnosis import KEPT
 from fer_ssl.reports.grouping import pool_name, precisions
+from fer_ssl.reports.markdown import line
 from fer_ssl.reports.statistics import ENOUGH_RUNS, LEVEL, Difference, Spread
 from fer_ssl.reports.sweep import Row, Sweep
 
@@ -118,25 +119,24 @@ def markdown(sweep: Sweep) -> str:
     tables = [_markdown(*part(sweep)) for part in TABLES]
     parts = [f"# {sweep.path.resolve().name}", f"{told}.", " ".join(meaning(sweep)), *tables]
     if sweep.missing:
-        parts.append("\n".join(["Not in the tables:", "", *(f"- {line}" for line in sweep.missing)]))
+        parts.append("\n".join(["Not in the tables:", "", *(f"- {each}" for each in sweep.missing)]))
     return "\n\n".join(parts) + "\n"
 
 
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---", *(["---:"] * (len(head) - 1))], *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+    return "\n".join(map(line, (head, ["---", *(["---:"] * (len(head) - 1))], *rows)))
 
 
 def latex(sweep: Sweep) -> str:
     """Return the tables for `\\usepackage{booktabs}`."""
     told = [f"{key}: {value}" for key, value in facts(sweep).items()]
     missing = [f"not in the tables: {each}" for each in sweep.missing]
-    notes = [f"% {line}" for line in (*told, *meaning(sweep), *missing)]
+    notes = [f"% {each}" for each in (*told, *meaning(sweep), *missing)]
     return "\n".join([*notes, "\n\n".join(_latex(*part(sweep)) for part in TABLES)]) + "\n"
 
 
 def _latex(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [" & ".join(map(_latex_text, line)) + r" \\" for line in (head, *rows)]
+    lines = [" & ".join(map(_latex_text, cells)) + r" \\" for cells in (head, *rows)]
     begin = rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}"
     return "\n".join([begin, r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule", r"\end{tabular}"])
 

@@ -20,6 +20,7 @@ from fer_ssl.reports.grouping import (
     protocol,
     setting_text,
 )
+from fer_ssl.reports.markdown import line
 from fer_ssl.reports.run import Run
 from fer_ssl.reports.statistics import Spread
 
@@ -65,9 +66,9 @@ def _tables(runs: Sequence[Run]) -> Iterator[str]:
         if each.unlabeled is None and each[:-1] in pooled:
             continue
         members = [run for run in runs if protocol(run) in (each, each._replace(unlabeled=None))]
-        yield from ("", f"Protocol: {each}.", "", _row(HEAD), _row(["---"] * len(HEAD)))
+        yield from ("", f"Protocol: {each}.", "", line(HEAD), line(["---"] * len(HEAD)))
         groups = list(experiments(members))
-        yield from (_row(_cells(group, _baseline(group, groups))) for group in groups)
+        yield from (line(_cells(group, _baseline(group, groups))) for group in groups)
         yield from _bullets([note for group in groups for note in [*_mixture(group), *_start(group)]])
         yield from diagnosis(groups, _told_apart)
 
@@ -132,10 +133,6 @@ def _start(group: Sequence[Run]) -> list[str]:
     """Say what the runs' backbones were trained on before."""
     starts = sorted({setting_text(run, "backbone.init") for run in group} - {"-"})
     return [f"The row {group[0].name} starts from the backbone of {', '.join(starts)}."] if starts else []
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 def _bullets(sentences: Sequence[str]) -> list[str]:
