@@ -80,6 +80,12 @@ class Run:
         columns = {name: f"{prefix}/{name}" for name in self.classes}
         return {name: self.history[column] for name, column in columns.items() if column in self.history}
 
+    @property
+    def thresholds(self) -> dict[str, Series]:
+        """Tau over training by class; nothing where it stays 0, for what weighs pseudo-labels cuts none off."""
+        taus = self.family("tau")
+        return taus if any(series.values.any() for series in taus.values()) else {}
+
     def tail(self, column: str, weights: Sequence[str] = ()) -> float | None:
         """Return the mean of a history column over the last steps, None where nothing was logged there.
 

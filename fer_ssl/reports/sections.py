@@ -110,7 +110,7 @@ def _calibration(run: Run) -> Html | None:
 def pseudo_labels(run: Run) -> Html:
     """Return what the threshold let through: tau, keep-rate, histogram and accuracy per class over time."""
     title = tag("h2", "Pseudo-labels")
-    taus = class_curves(run.family("tau"), run.classes)
+    taus = class_curves(run.thresholds, run.classes)
     kept, right = _rates(run, "keep", "pseudo/keep_rate"), _rates(run, "right", "pseudo/accuracy")
     figures = [
         figure("Threshold", "Confidence a pseudo-label needs, per class.", lines(taus, "tau")) if taus else None,

@@ -79,8 +79,8 @@ def class_bars(sweep: Sweep) -> Html | None:
 
 
 def thresholds(row: Row) -> Html | None:
-    """Return tau of every class over training, mean over runs; None where none was logged."""
-    families = [run.family("tau") for run in row.runs]
+    """Return tau of every class over training, mean over runs; None where nothing is cut off."""
+    families = [run.thresholds for run in row.runs]
     names = [name for name in row.runs[0].classes if all(name in family for family in families)]
     if not names:
         return None

@@ -96,6 +96,14 @@ def test_unknown_truth_is_said(make_scored: Make) -> None:
     assert "Right" not in page.words
 
 
+def test_what_weighs_pseudo_labels_has_no_thresholds_to_draw(make_scored: Make) -> None:
+    folder = make_scored("run")
+    (folder / "history.csv").write_text("step,tau/Fear,keep/Fear\n0,0,0.4\n10,0,0.5\n")
+    words = read(folder).words
+    assert "Threshold" not in words
+    assert "Kept" in words
+
+
 def test_hostile_names_stay_text(make_run: Make) -> None:
     page = read(
         make_run(classes=["Neutral", HOSTILE, "a & b", "$x$", "_hidden"], ids=[f"{HOSTILE}{row}" for row in range(20)])

@@ -77,6 +77,16 @@ def test_one_pair_has_a_difference_and_no_more(make_scored: Make, tmp_path: Path
     assert "| +5.00 | - | - | 1 run |" in text
 
 
+def test_thresholds_are_drawn_where_something_is_cut_off(make_scored: Make, tmp_path: Path) -> None:
+    for name, tau in (("softmatch", 0.0), ("fixmatch", 0.95)):
+        folder = make_scored(f"sweep/{name}", name=name)
+        (folder / "history.csv").write_text(f"step,tau/Fear\n0,{tau}\n10,{tau}\n")
+    main([str(tmp_path / "sweep")])
+    below = (tmp_path / "sweep" / "sweep.html").read_text().partition("<h2>Thresholds</h2>")[2]
+    assert "fixmatch" in below
+    assert "softmatch" not in below
+
+
 def test_runs_of_two_precisions_are_told(make_scored: Make, tmp_path: Path) -> None:
     for name, precision in (("full", "32-true"), ("other", "bf16-mixed")):
         file = make_scored(f"sweep/{name}", name=name) / "metrics.json"
