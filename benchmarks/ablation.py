@@ -8,7 +8,7 @@ from writing import write_between_marks
 
 from fer_ssl.reports.grouping import draw_of
 from fer_ssl.reports.run import Run
-from fer_ssl.reports.statistics import Spread
+from fer_ssl.reports.statistics import Spread, spread
 
 PARTS = Path(__file__).parent.parent / "conf" / "ablation"
 WHOLE, BUDGET = "full", 100  # labels per class
@@ -50,5 +50,5 @@ def score(run: Run) -> float:
 
 def average(values: list[float | None], times: float) -> str:
     """Return a mean over runs, - where one did not measure it."""
-    known = [value for value in values if value is not None]
-    return f"{times * mean(known):.1f}" if len(known) == len(values) else "-"
+    known = spread(values)
+    return "-" if known is None else f"{times * known.mean:.1f}"

@@ -149,7 +149,6 @@ TRIED_WITH_250 = {
     "best_250": ("`best`", ["+experiment=best", MORE]),
 }
 FEATURES_FIRST = [f"++loss.{term}.weight={LATE}" for term in ("supervised", "pseudo_label")]
-REFITTED_TEACHER = ["+experiment=best_refitted", "refit.each_epoch=true", "refit.pool_faces=5000"]
 # under p2: labels are learned by heart there, and from half-way on little more of the pool is labeled rightly
 TRIED_LONG = {
     "long_best": ("`best`", ["+experiment=best"]),
@@ -158,7 +157,6 @@ TRIED_LONG = {
         "the same, labels taught for half the log of the pool's frequencies throughout",
         ["+experiment=best", STRONG_LABELS, HALF],
     ),
-    "long_best_refitted_teacher": ("`best`, the teacher's classifier fitted anew after every epoch", REFITTED_TEACHER),
     "long_best_features_first": (
         "`best`, InfoNCE alone until half-way: *features first*",
         ["+experiment=best", *FEATURES_FIRST],

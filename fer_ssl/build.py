@@ -146,7 +146,6 @@ def build_module(
         passes=cfg.passes,
         sync_batchnorm=cfg.trainer.sync_batchnorm,
         config=plain(cfg),
-        refit=make(cfg.refit),
     )
 
 

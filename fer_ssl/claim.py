@@ -16,6 +16,7 @@ from fer_ssl.errors import ConfigError, StorageError
 from fer_ssl.files import whole
 from fer_ssl.jobs.lock import held
 from fer_ssl.masking import masked_tree
+from fer_ssl.since import SINCE
 from fer_ssl.trees import flat
 
 log = logging.getLogger(__name__)
@@ -79,7 +80,8 @@ def written(cfg: DictConfig) -> str:
 
 
 def _without_start(text: str) -> dict[str, Any]:
-    return {key: value for key, value in flat(yaml.safe_load(text)) if key.rpartition(".")[2] != "ckpt_path"}
+    settings = SINCE | dict(flat(yaml.safe_load(text)))
+    return {key: value for key, value in settings.items() if key.rpartition(".")[2] != "ckpt_path"}
 
 
 @contextmanager

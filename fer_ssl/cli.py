@@ -1,5 +1,6 @@
 """What every verb's command line shares: where conf/ is, and how a user's mistake is told."""
 
+import argparse
 import functools
 import logging
 import os
@@ -15,6 +16,7 @@ from typing import Any, cast
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
@@ -48,13 +50,15 @@ def verb(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
                 require_read(cfg, CONF, config_name)
                 require_kinds(cfg, CONF, config_name)
                 require_multirun()
-                require_one_folder(cfg)
                 if "loss" in cfg:
                     loader = GlobalHydra.instance().config_loader()
                     require_own_terms(loader, config_name, typed(HydraConfig.get().overrides.task))
                 return run(cfg)
             except FerError as error:
-                print(masked(f"error: {error}"), file=sys.stderr)
+                told = masked(f"error: {error}")
+                if HydraConfig.get().mode == RunMode.MULTIRUN:  # of a launcher that runs jobs in its own process
+                    raise CompactHydraException(told) from None
+                print(told, file=sys.stderr)
                 raise SystemExit(1) from None  # raised further, Hydra would advise a stack trace
             except KeyboardInterrupt:
                 print("interrupted", file=sys.stderr)
@@ -62,16 +66,17 @@ def verb(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
 
         @functools.wraps(run)
         def checked() -> Any:
+            own = own_folder(sys.argv[1:])
             if {"--help", "-h"} & set(sys.argv[1:]):
                 with reader_may_leave():
-                    return print(usage(sys.modules[run.__module__].__doc__ or "", CONF, config_name, sys.argv[1:]))
+                    return print(usage(sys.modules[run.__module__].__doc__ or "", CONF, config_name, own))
             told(lambda: require_launcher(sys.argv[1:]))
             told(lambda: require_folder(sys.argv[1:]))
             try:
                 with reader_may_leave():
                     return cast(Callable[[], Any], main)()
             except SystemExit as end:  # by Hydra, which has told why
-                if key := meant_instead(end.__context__, CONF, config_name, sys.argv[1:]):
+                if key := meant_instead(end.__context__, CONF, config_name, sys.argv[1:], own):
                     print(f"did you mean {key}?", file=sys.stderr)
                 raise
 
@@ -95,6 +100,14 @@ def reader_may_leave() -> Iterator[None]:
         raise SystemExit(128 + signal.SIGPIPE) from None
 
 
+def own_folder(arguments: Sequence[str]) -> Path | None:
+    """Return the folder of the user's own parts that --config-dir names."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config-dir", "-cd", type=Path)
+    own: Path | None = parser.parse_known_args(arguments)[0].config_dir
+    return own
+
+
 def require_launcher(arguments: Sequence[str]) -> None:
     """Raise ConfigError for a launcher whose extra is not installed, before Hydra misses a file of it."""
     for argument in arguments:
@@ -104,22 +117,17 @@ def require_launcher(arguments: Sequence[str]) -> None:
 
 
 def require_folder(arguments: Sequence[str]) -> None:
-    """Raise ConfigError for a run directory in whose place there is a file, before Hydra fails to make it."""
+    """Raise ConfigError for a run directory that is a file, which Hydra fails to make, or that is not Hydra's."""
     for argument in arguments:
         key, _, path = argument.partition("=")
+        if key.lstrip("+") == "run_dir":
+            raise ConfigError(
+                f"{argument} would part the run from its log; set hydra.run.dir={path}, or for a sweep hydra.sweep.dir"
+            )
         if key in ("hydra.run.dir", "hydra.sweep.dir") and path:
             files = [place for place in (Path(path), *Path(path).parents) if place.is_file()]
             if files:
                 raise ConfigError(f"{files[0]} is a file; set {key}=<dir> to a folder, or to none that exists yet")
-
-
-def require_one_folder(cfg: DictConfig) -> None:
-    """Raise ConfigError where a run is to write elsewhere than Hydra does, and the runs of a list all to one folder."""
-    place, own = HydraConfig.get().runtime.output_dir, cfg.get("run_dir")
-    if own not in (None, place):
-        raise ConfigError(
-            f"run_dir={own} follows hydra.run.dir, as the log does; set hydra.run.dir={own}, or hydra.sweep.dir"
-        )
 
 
 def require_multirun() -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from fer_ssl.trees import flat
 
 REFERENCE = re.compile(r"\$\{(?:[\w.]+:)?(\.*)([\w.]+)")
 ABSENT = re.compile(r"Could not override '([\w.]+)'")  # as Hydra tells it
-LIKE = 0.8  # of two keys' letters that must be alike for one to be meant by the other
+LIKE = 0.78  # of two names' letters that must be alike for one to be meant by the other
 # what the program reads of a section, besides the keys of its base.yaml; sections with a _target_ check their own
 READ = {
     "batch": {"labeled", "unlabeled"},
@@ -53,19 +54,23 @@ def _require(section: Mapping[Any, Any], place: str, read: set[str], referred: s
 
 def meant_by(key: str, known: Iterable[str], place: str = "") -> str:
     """Return the words that ask whether the most similar of the `known` keys at `place` is meant, if one is similar."""
-    return "".join(f"did you mean {place}{other}? Otherwise " for other in get_close_matches(key, list(known), 1))
+    return "".join(f"did you mean {place}{other}? Otherwise " for other in get_close_matches(key, list(known), 1, LIKE))
 
 
-def meant_instead(error: BaseException | None, conf: Path, verb: str, arguments: Sequence[str]) -> str | None:
+def meant_instead(
+    error: BaseException | None, conf: Path, verb: str, arguments: Sequence[str], own: Path | None = None
+) -> str | None:
     """Return the key most like one that Hydra did not find, None where the error is another or no key is like it.
 
-    `arguments` are those of the command line, whose choices of parts say which keys there are.
+    `arguments` are those of the command line, whose choices of parts say which keys there are; `own` is the folder of
+    the user's own parts.
     """
     absent = ABSENT.match(str(error)) if isinstance(error, ConfigCompositionException) else None
     if absent is None:
         return None
     given = {argument: argument.partition("=")[0] for argument in arguments if "=" in argument}
     choices = [each for each, key in given.items() if key[0] != "-" and "." not in key and key != absent[1]]
+    choices += [] if own is None else [f"hydra.searchpath=[file://{own.resolve()}]"]
     try:
         with initialize_config_dir(str(conf), version_base="1.3"):
             cfg = compose(verb, overrides=choices)
@@ -74,7 +79,13 @@ def meant_instead(error: BaseException | None, conf: Path, verb: str, arguments:
     content = OmegaConf.to_container(cfg, resolve=False)
     assert isinstance(content, dict)
     known = {key[: dot.start()] for key, _ in flat(content) for dot in re.finditer(r"\.|$", key)}
-    return next(iter(get_close_matches(absent[1], known, 1, LIKE)), None)
+    return next(iter(get_close_matches(absent[1], [key for key in known if _alike(key, absent[1])], 1)), None)
+
+
+def _alike(key: str, other: str) -> bool:
+    """Return whether keys are as deep and every name of one is like that of the other."""
+    names = list(zip_longest(key.split("."), other.split("."), fillvalue=""))
+    return all(ours == theirs or get_close_matches(ours, [theirs], 1, LIKE) for ours, theirs in names)
 
 
 def _at_top(conf: Path, verb: str) -> set[str]:

@@ -30,7 +30,6 @@ from fer_ssl.nn.passes import Outputs, Passes, forward_passes, forward_views
 from fer_ssl.nn.sharding import Skeleton, shard
 from fer_ssl.nn.sync_norm import synchronize_norms
 from fer_ssl.optim import build_optimizer
-from fer_ssl.refit import AsTrained, LogisticRegression
 from fer_ssl.types import Batch, EvalBatch, LabeledView, LabelSpace, Output, Step
 from fer_ssl.views.draw import Views, view_generator
 
@@ -64,7 +63,6 @@ class SemiSupervised(LightningModule):
         config: dict[str, Any],
         passes: Passes = "one",
         sync_batchnorm: bool = True,
-        refit: AsTrained | LogisticRegression | None = None,
     ) -> None:
         super().__init__()
         require_choice("passes", passes, ("one", "two", "each"))
@@ -86,8 +84,6 @@ class SemiSupervised(LightningModule):
         self.needs = needs_of(terms, self.teacher, memory, threshold)
         require_reading(mixer, [name for name, term in terms.items() if term.mixed_views])
         self.sync_batchnorm = sync_batchnorm
-        self.refit = refit or AsTrained()
-        self.refit.require(model.head, self.needs.learns_labels)
         self.config = config
         self._whole: Skeleton[FaceModel] | None = None
         self._rng: dict[str, Tensor] | None = None
@@ -182,13 +178,9 @@ class SemiSupervised(LightningModule):
         if not self.sync_batchnorm:
             dist.average_([buffer for buffer in self.model.buffers() if buffer.is_floating_point()])
         with record_function("average"):
-            fitted = self.refit.each_epoch and self.global_step >= self.epoch_steps
-            self.teacher.update(self.model, classifier=not fitted)
-        if (self.global_step + 1) % self.epoch_steps == 0:
-            if self.refit.each_epoch:
-                self.refit(self.teacher.average, self.trainer.datamodule)  # type: ignore[attr-defined]
-            if self.needs.pseudo_labels:
-                self.end_threshold_epoch()
+            self.teacher.update(self.model)
+        if self.needs.pseudo_labels and (self.global_step + 1) % self.epoch_steps == 0:
+            self.end_threshold_epoch()
 
     @torch.no_grad()
     def end_threshold_epoch(self) -> None:

@@ -14,9 +14,7 @@ LEAST_DEVIATION = 1e-6  # of a feature that hardly varies
 
 
 class AsTrained:
-    """Leave the classifier as it was trained."""
-
-    each_epoch = False
+    """Leave the classifier as it was trained; the base of what fits it anew."""
 
     def require(self, head: nn.Module, learned: bool) -> None:
         """Raise ConfigError for a head without a linear `classifier` where no label is `learned`: class means need one.
@@ -24,14 +22,14 @@ class AsTrained:
         A bias is not needed: of a classifier that compares directions the means are the directions.
         """
         if not learned:
-            require_linear(head, "no label is learned, so class means", "set head=linear, or add a loss of labels")
+            require_linear(head, "class means, where no label is learned,", "set head=linear or loss=[supervised,...]")
 
     def __call__(self, model: nn.Module, data: FaceData) -> bool:
         """Return that nothing was fitted."""
         return False
 
 
-class LogisticRegression:
+class LogisticRegression(AsTrained):
     """Fit the classifier by logistic regression, all classes counting alike, on features that no longer change.
 
     Then teach it in `rounds` what it says of the pool, as probabilities; before the first its mean prediction there, an
@@ -41,16 +39,13 @@ class LogisticRegression:
     Recognition (ICLR 2020).
     """
 
-    def __init__(
-        self, penalty: float = 0.1, rounds: int = 1, pool_faces: int = 50_000, each_epoch: bool = False
-    ) -> None:
+    def __init__(self, penalty: float = 0.1, rounds: int = 1, pool_faces: int = 50_000) -> None:
         self.penalty, self.rounds, self.pool_faces = penalty, rounds, pool_faces
-        self.each_epoch = each_epoch
 
     def require(self, head: nn.Module, learned: bool) -> None:
         """Raise ConfigError for a head whose `classifier` is not linear, with a bias."""
         remedy = "set head=linear or refit=none"
-        if require_linear(head, "refits", remedy).bias is None:
+        if require_linear(head, "refit=logistic", remedy).bias is None:
             raise ConfigError(f"refit fits a bias, which the classifier of {type(head).__name__} has not; {remedy}")
 
     def __call__(self, model: nn.Module, data: FaceData) -> bool:
@@ -92,7 +87,7 @@ def require_linear(head: nn.Module, what: str, remedy: str) -> nn.Linear:
     """Return the `classifier` of `head`; raise ConfigError where it is not linear."""
     classifier = getattr(head, "classifier", None)
     if not isinstance(classifier, nn.Linear):
-        raise ConfigError(f"{what} set weights of a linear classifier, which {type(head).__name__} has not; {remedy}")
+        raise ConfigError(f"{what} need a linear `classifier`, which {type(head).__name__} has not; {remedy}")
     return classifier
 
 
@@ -113,7 +108,7 @@ def fit_logistic(inputs: Tensor, targets: Tensor, weights: Tensor, penalty: floa
         total.backward()
         return total
 
-    with torch.enable_grad(), torch.autocast("cpu", enabled=False):
+    with torch.enable_grad():
         optimizer.step(loss)
     return weight.detach(), bias.detach()
 

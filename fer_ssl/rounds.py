@@ -128,17 +128,22 @@ def self_train(cfg: DictConfig) -> list[dict[str, Any]]:
     rounds: list[dict[str, Any]] = []
     for number in range(cfg.rounds + 1):
         with _way_on_told(run_dir, number):
-            results = run(round_config(cfg, number))
-        rounds.append({"round": number} | {split: results[split] for split in ("test", "val") if split in results})
-        if number < cfg.rounds:
-            folder = run_dir / f"round_{number}"
-            checkpoint = folder / "checkpoints" / "last.ckpt"
-            own = sorted({target.partition(".")[0] for target in targets(plain(cfg))})  # typed by the user, not found
-            labels = label_pool(checkpoint, cfg.selection, cfg.trainer.accelerator, folder / LABELS, own)
-            rounds[-1]["labels"] = labels
-            log.info("round %d: %s", number, told_in_short(labels))
+            rounds.append(_round(cfg, number))
     write_json(run_dir / "rounds.json", {"rounds": rounds})
     return rounds
+
+
+def _round(cfg: DictConfig, number: int) -> dict[str, Any]:
+    """Train one round and, but for the last, label the pool by it; return its figures."""
+    results = run(round_config(cfg, number))
+    figures = {"round": number} | {split: results[split] for split in ("test", "val") if split in results}
+    if number < cfg.rounds:
+        folder = Path(cfg.run_dir) / f"round_{number}"
+        checkpoint = folder / "checkpoints" / "last.ckpt"
+        own = sorted({target.partition(".")[0] for target in targets(plain(cfg))})  # typed by the user, not found
+        figures["labels"] = label_pool(checkpoint, cfg.selection, cfg.trainer.accelerator, folder / LABELS, own)
+        log.info("round %d: %s", number, told_in_short(figures["labels"]))
+    return figures
 
 
 @contextmanager

@@ -36,8 +36,9 @@ from fer_ssl.errors import ConfigError, WorkerError
 from fer_ssl.jobs.pool import REQUEUE
 from fer_ssl.loggers import HistoryLogger, close_loggers
 from fer_ssl.module import SemiSupervised
+from fer_ssl.parts import make
 from fer_ssl.ranks import together
-from fer_ssl.refit import fit_class_means
+from fer_ssl.refit import AsTrained, fit_class_means
 from fer_ssl.reports import write_report
 from fer_ssl.reports.card import write_card
 from fer_ssl.reports.run import LAST_SHARE
@@ -85,11 +86,13 @@ def _train(cfg: DictConfig, run_dir: Path, resume_from: Path | None) -> dict[str
     finally:  # also where too little is left to learn from: the file tells why
         _write_refused(run_dir, data)
     _require_splits(cfg.score, data)
-    _tell_scarce(data, cfg.data.labels_per_class)
+    _tell_scarce(data, asked=cfg.data.labels_per_class is not None or cfg.data.split_file is not None)
     _write_data(run_dir, data)
     pool_size = 0 if data.pool is None else len(data.pool)
     counts = (data.class_counts, data.taught_counts)
     module = build_module(cfg, data.space, pool_size, data.people, *counts, fresh=resume_from is None)
+    refit: AsTrained = make(cfg.refit)
+    refit.require(module.model.head, module.needs.learns_labels)
     if resume_from is not None:
         saved = read_checkpoint(resume_from)
         require_space(saved, data.space, resume_from)
@@ -101,7 +104,7 @@ def _train(cfg: DictConfig, run_dir: Path, resume_from: Path | None) -> dict[str
     try:
         with together(run_dir, trainer.global_rank, trainer.world_size):
             _fit(trainer, module, data, resume_from)
-            results = _finish(trainer, module, data, cfg)
+            results = _finish(trainer, module, data, refit, cfg)
         status = "success"
     finally:
         close_loggers(trainer.loggers, status)
@@ -146,21 +149,24 @@ def _require_splits(asked: Sequence[str] | None, data: FaceData) -> None:
         raise ConfigError(f"there is no {absent[0]} split to score; set data.val_fraction=0.1, or score=null")
 
 
-def _tell_scarce(data: FaceData, asked: int | None) -> None:
-    """Warn of classes that few labeled faces show, where so few were not asked for, and that no held-out one does."""
-    if asked is None and (few := scarce(data.class_counts, data.space, FEW)):
-        log.warning("few labeled faces show %s: balanced batches repeat these; label more, or leave the class out", few)
-    if len(data.heldout) and (absent := scarce(class_counts(data.heldout.labels, data.space), data.space, 1)):
-        log.warning("no held-out face shows %s; raise data.heldout_fraction", absent)
+def _tell_scarce(data: FaceData, asked: bool) -> None:
+    """Warn of classes that few labeled faces show, unless so many were `asked` for, and that no held-out one does."""
+    if few := {} if asked else scarce(data.class_counts, data.space, FEW):
+        told = ", ".join(f"{name} ({count})" for name, count in few.items())
+        log.warning("few labeled faces show %s, too few to learn it; label more, or leave the class out", told)
+    if absent := scarce(class_counts(data.heldout.labels, data.space), data.space, 1) if len(data.heldout) else {}:
+        log.warning("no held-out face shows %s; raise data.heldout_fraction", ", ".join(absent))
 
 
-def _finish(trainer: Trainer, module: SemiSupervised, data: FaceData, cfg: DictConfig) -> dict[str, Any]:
+def _finish(
+    trainer: Trainer, module: SemiSupervised, data: FaceData, refit: AsTrained, cfg: DictConfig
+) -> dict[str, Any]:
     run_dir = Path(cfg.run_dir)
     module.gather_networks()
     module.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU by now
     if trainer.is_global_zero and data.pool is not None and module.needs.pseudo_labels:
         write_pseudo_labels(run_dir / "pseudo_labels.parquet", module, data.pool)
-    _fit_classifier(module, data, cfg)
+    _fit_classifier(module, data, refit, run_dir / "checkpoints" / "last.ckpt")
     scored = _score_splits(module, data, cfg.score or SCORED)
     for reasons in dist.gather_objects(data.decoder.rejects.reasons):
         data.decoder.rejects.reasons |= reasons  # every rank has read its own share of streamed faces
@@ -180,11 +186,10 @@ def _finish(trainer: Trainer, module: SemiSupervised, data: FaceData, cfg: DictC
     return results
 
 
-def _fit_classifier(module: SemiSupervised, data: FaceData, cfg: DictConfig) -> None:
-    """Fit the averaged model's classifier where the run asks for it, or has learned none."""
-    average, last = module.teacher.average, Path(cfg.run_dir) / "checkpoints" / "last.ckpt"
-    began = time.monotonic()
-    if module.refit(average, data):
+def _fit_classifier(module: SemiSupervised, data: FaceData, refit: AsTrained, last: Path) -> None:
+    """Fit the averaged model's classifier where the run asks for it, or has learned none; `last` is its checkpoint."""
+    average, began = module.teacher.average, time.monotonic()
+    if refit(average, data):
         log.info("the classifier was fitted anew to the averaged model's features in %.0f s", time.monotonic() - began)
         if dist.rank() == 0 and last.exists():
             add_classifier(last, average)

@@ -1,5 +1,7 @@
 """A key that nothing reads is an error; one that another value refers to is not."""
 
+from pathlib import Path
+
 import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -56,6 +58,9 @@ def test_a_misspelled_key_is_an_error(override: str, told: str) -> None:
         (["thresold.beta=1"], "thresold.beta", "threshold.beta"),
         (["sed=1"], "sed", "seed"),
         (["wholly.different=1"], "wholly.different", None),
+        (["threshold.tau=0.9"], "threshold.tau", None),  # of another threshold
+        (["loss.pseudo_label.temperature=1"], "loss.pseudo_label.temperature", None),
+        (["trainer.max_epochs=1"], "trainer.max_epochs", None),
         (["+experiment=dtm_infonse", "threshold.bta=0.9"], "threshold.bta", None),  # told after the other is mended
     ],
 )
@@ -63,6 +68,15 @@ def test_the_key_that_was_meant_is_found(arguments: list[str], absent: str, mean
     error = ConfigCompositionException(f"Could not override '{absent}'.\nTo append to your config use +{absent}=1")
     assert meant_instead(error, CONF, "train", arguments) == meant
     assert meant_instead(ValueError(str(error)), CONF, "train", arguments) is None
+
+
+def test_the_key_of_a_part_of_the_users_own_is_found(tmp_path: Path) -> None:
+    (tmp_path / "threshold").mkdir()
+    (tmp_path / "threshold" / "mine.yaml").write_text("defaults: [dtm]\nsoftness: 1\n")
+    error = ConfigCompositionException("Could not override 'threshold.softnes'.")
+    arguments = ["threshold=mine", "threshold.softnes=2"]
+    assert meant_instead(error, CONF, "train", arguments, tmp_path) == "threshold.softness"
+    assert meant_instead(error, CONF, "train", arguments) is None
 
 
 def test_a_key_that_another_value_refers_to_is_read() -> None:

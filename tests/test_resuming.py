@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from comparing import assert_same_weights, weights
+from omegaconf import OmegaConf
 from running import trained
 
 from fer_ssl.checkpoints import read_checkpoint
@@ -185,11 +186,17 @@ def test_a_folder_with_a_run_of_other_settings_is_left_as_it_is(change: str, tmp
 
 def test_a_folder_from_before_a_part_existed_goes_on(tmp_path: Path) -> None:
     trained(tmp_path, "ckpt_path=auto")
-    (tmp_path / "report.html").unlink()  # it was cut off
     checkpoint = tmp_path / "checkpoints" / "last.ckpt"
     saved = read_checkpoint(checkpoint)
     del saved["config"]["refit"]
     torch.save(saved, checkpoint)
+    config = OmegaConf.load(tmp_path / "config.yaml")
+    del config.refit
+    OmegaConf.save(config, tmp_path / "config.yaml")
+    written = (tmp_path / "metrics.json").stat().st_mtime_ns
+    assert trained(tmp_path, "ckpt_path=auto")["train"]["steps"] == 2
+    assert (tmp_path / "metrics.json").stat().st_mtime_ns == written, "it was finished"
+    (tmp_path / "report.html").unlink()  # it was cut off
     with pytest.raises(ConfigError, match=r"refit\._target_=fer_ssl\.refit\.AsTrained, now .*LogisticRegression"):
         trained(tmp_path, "ckpt_path=auto", "refit=logistic")
     assert trained(tmp_path, "ckpt_path=auto")["train"]["steps"] == 2

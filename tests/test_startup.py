@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from fer_ssl.jobs.journal import JOURNAL, read_journal
+
 PACKAGE = Path(__file__).parent.parent / "fer_ssl"
 MAINS = {path.stem for path in PACKAGE.glob("*.py") if '__name__ == "__main__"' in path.read_text()}
 VERBS = sorted(MAINS - {"__main__"})
@@ -67,7 +69,6 @@ def test_the_configuration_is_shown_without_loading_anything_heavy(verb: str) ->
             "+sweep=ablation is a list of runs; add -m to train them all, or hydra.job.num=0 ",
         ),
         (["ckpt_path=auto"], "set hydra.run.dir=<dir> to the folder of the run to go on with"),
-        (["run_dir=mine"], "run_dir=mine follows hydra.run.dir, as the log does; set hydra.run.dir=mine, or"),
         (["threshold.bta=0.9"], "did you mean threshold.beta?"),
         (["view.labeled=${view.strong}", "ckpt_path=auto"], "error: ckpt_path=auto looks in the run's own folder"),
     ],
@@ -80,6 +81,30 @@ def test_what_would_be_another_run_than_meant_is_refused(arguments: list[str], t
     assert "HYDRA_FULL_ERROR" not in done.stderr or "Could not override" in done.stderr
     assert done.returncode == 1
     assert not list(tmp_path.rglob("config.yaml"))
+
+
+@pytest.mark.parametrize(
+    "arguments", [["run_dir=mine"], ["-m", "seed=0,1", "run_dir=mine"], ["run_dir=mine", "hydra.run.dir=a"]]
+)
+def test_a_run_is_not_parted_from_its_log(arguments: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "fer_ssl.train", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.stderr.startswith(
+        "error: run_dir=mine would part the run from its log; set hydra.run.dir=mine, or for a"
+    )
+    assert done.returncode == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_mistake_fails_every_job_of_a_launcher_that_runs_them_in_its_own_process(tmp_path: Path) -> None:
+    sweep = ["-m", "seed=0,1", "+nothing=1", "hydra/launcher=basic", f"hydra.sweep.dir={tmp_path}"]
+    command = [sys.executable, "-m", "fer_ssl.train", *sweep]
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 1
+    assert done.stderr.count("error: nothing reads nothing; leave it out") == 2
+    assert [entry.state for entry in read_journal(tmp_path / JOURNAL).values()] == ["failed", "failed"]
 
 
 def test_a_run_names_its_parts_before_it_loads_a_face(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from fer_ssl.cli import CONF, PACKAGE
 from fer_ssl.usage import usage
 
 VERBS = ("train", "evaluate", "predict", "audit", "prepare", "pseudo_label", "self_train", "tune")
-ROW = re.compile(r"^  ([a-z@]+) +(\S.*(?:\n {6,}.*)*)", re.MULTILINE)
+ROW = re.compile(r"^  ([a-z@.]+)\s+(\S.*(?:\n {6,}.*)*)", re.MULTILINE)
 
 
 def choices(text: str) -> dict[str, list[str]]:
@@ -47,6 +47,8 @@ def test_a_verb_lists_what_it_takes_and_no_more() -> None:
     assert listed["loss"][0] == "[supervised, pseudo_label, infonce]"
     assert set(choices(usage("", CONF, "evaluate"))) == {"data"}
     assert "sweep" not in choices(usage("", CONF, "tune"))
+    assert choices(usage("", CONF, "self_train"))["threshold@selection.threshold"][0] == "dtm_relative"
+    assert "Parts" not in usage("", CONF, "prepare")
 
 
 def test_help_names_the_users_own_choices(tmp_path: Path) -> None:

@@ -116,9 +116,9 @@ def class_counts(labels: Tensor, space: LabelSpace) -> list[int]:
     return counts
 
 
-def scarce(counts: Sequence[int], space: LabelSpace, least: int) -> str:
-    """Return the classes that fewer than `least` faces show, with how many do; empty where there is none."""
-    return ", ".join(f"{name} ({count})" for name, count in zip(space.classes, counts, strict=True) if count < least)
+def scarce(counts: Sequence[int], space: LabelSpace, least: int) -> dict[str, int]:
+    """Return the classes that fewer than `least` faces show, with how many do."""
+    return {name: count for name, count in zip(space.classes, counts, strict=True) if count < least}
 
 
 def vote_majority(votes: NDArray[np.int64]) -> Tensor:

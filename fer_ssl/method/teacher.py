@@ -72,10 +72,9 @@ class Teacher(nn.Module):
         student.train(was_training)
         return output
 
-    def update(self, student: nn.Module, classifier: bool = True) -> None:
-        """Average `student` in, or all of it but the classifier; call once after each optimizer step."""
-        kept = () if classifier else ("head.classifier.",)
-        update_ema(self.average, student, self.current_decay, self.buffers_rule, kept)
+    def update(self, student: nn.Module) -> None:
+        """Average `student` in; call once after each optimizer step."""
+        update_ema(self.average, student, self.current_decay, self.buffers_rule)
         self._updates += 1
         self.updates.add_(1)
 

@@ -12,20 +12,13 @@ Buffers = Literal["average", "copy"]
 
 
 @torch.no_grad()
-def update_ema(
-    average: nn.Module, model: nn.Module, decay: float, buffers: Buffers, kept: tuple[str, ...] = ()
-) -> None:
+def update_ema(average: nn.Module, model: nn.Module, decay: float, buffers: Buffers) -> None:
     """Set `average` to decay * average + (1 - decay) * model, for networks of the same structure.
 
     `buffers` says whether floating-point buffers (batch-norm statistics) are averaged too or copied; integer buffers
-    are always copied. Parameters whose name starts with one of `kept` stay as they are.
+    are always copied.
     """
-    learned = [
-        (ours, theirs)
-        for (name, ours), theirs in zip(average.named_parameters(), model.parameters(), strict=True)
-        if not name.startswith(kept)
-    ]
-    floating = [(own_shard(ours), own_shard(theirs)) for ours, theirs in learned]
+    floating = _pairs(average.parameters(), model.parameters())
     copied: list[tuple[Tensor, Tensor]] = []
     for pair in _pairs(average.buffers(), model.buffers()):
         averaged = buffers == "average" and pair[0].is_floating_point()

@@ -37,7 +37,7 @@ def start_from(backbone: nn.Module, path: Path, together: tuple[str, ...] = ()) 
     weights = read_weights(path)
     found = max((_below(weights, prefix) for prefix in PREFIXES), key=lambda each: len(_fitting(each, wanted)))
     fitting = _fitting(found, wanted)
-    if any(name.startswith(together) for name in found.keys() & wanted.keys() - fitting.keys()):
+    if any(name.startswith(together) and not _counts(name) for name in wanted.keys() - fitting.keys()):
         fitting = {name: value for name, value in fitting.items() if not name.startswith(together)}
     missing, left = (
         [name for name in wanted if name not in fitting and not _counts(name)],

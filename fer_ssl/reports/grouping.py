@@ -122,6 +122,11 @@ def budget(run: Run) -> float:
     return inf if run.labels_per_class is None else float(run.labels_per_class)
 
 
+def known_precisions(runs: Sequence[Run]) -> set[str]:
+    """Return the precisions in which runs noted to be computed; those of two are no fair pair."""
+    return {str(run.score("train.precision")) for run in runs} - {"None"}
+
+
 def precisions(runs: Sequence[Run]) -> list[str]:
     """Return the precisions in which runs were computed, `-` for one that did not note it."""
     return sorted({str(run.score("train.precision") or "-") for run in runs})

@@ -87,15 +87,17 @@ class Run:
         return taus if any(series.values.any() for series in taus.values()) else {}
 
     def tail(self, column: str, weights: Sequence[str] = ()) -> float | None:
-        """Return the mean of a history column over the last steps, None where nothing was logged there.
+        """Return the mean of a history column over the last steps, None where it or a weight was not logged there.
 
         Lines weigh by the product of their values in the columns `weights`, all alike without any.
         """
         end = max((series.steps.max() for series in self.history.values()), default=0)
         steps, values = self.history.get(column, Series(np.empty(0), np.empty(0)))
         late = steps > (1 - LAST_SHARE) * end
+        if not late.any() or not set(weights) <= self.history.keys():
+            return None
         weight = np.ones(int(late.sum()))
-        for known in (self.history[name] for name in weights if late.any()):
+        for known in (self.history[name] for name in weights):
             weight *= known.values[np.searchsorted(known.steps, steps[late])]
         return float(values[late] @ weight / weight.sum()) if weight.any() else None
 

@@ -15,7 +15,7 @@ LEVEL = 0.95
 DRAWS = 10_000
 FACE_DRAWS = 2_000
 CHUNK = 4_000_000  # weights held at a time
-ENOUGH_RUNS = 6  # below, no sign-flip test over runs can reach p = 0.05, and an interval of theirs hardly spans it
+ENOUGH_RUNS = 6  # below, no sign-flip test over runs can reach p = 0.05, and a bootstrap's interval is too short
 EXACT_UP_TO = 14  # differences; beyond, signs are drawn
 
 
@@ -34,6 +34,12 @@ class Spread(tuple[float, ...]):
     def text(self, sign: str = "", alone: str = " ± -") -> str:
         """Return mean ± deviation of fractions in percent, `alone` in place of the deviation of one value."""
         return f"{100 * self.mean:{sign}.2f}" + (alone if self.std is None else f" ± {100 * self.std:.2f}")
+
+
+def spread(values: Sequence[float | None]) -> Spread | None:
+    """Return values over seeds, None where one is missing."""
+    known = [float(value) for value in values if value is not None]
+    return Spread(known) if len(known) == len(values) else None
 
 
 class Difference(NamedTuple):

@@ -19,12 +19,13 @@ from fer_ssl.reports.grouping import (
     drop_repeats,
     experiments,
     find_runs,
+    known_precisions,
     mixture,
     own_settings,
     pool_name,
 )
 from fer_ssl.reports.run import Run
-from fer_ssl.reports.statistics import ENOUGH_RUNS, Difference, Pair, Spread, over_faces, over_seeds
+from fer_ssl.reports.statistics import ENOUGH_RUNS, Difference, Pair, Spread, over_faces, over_seeds, spread
 
 BASELINES = ("full", "supervised")
 PROTOCOL = ("data.", "image_size", "backbone.", "batch.", "epoch_steps", "trainer.max_steps")
@@ -32,12 +33,6 @@ FREE = (
     "data.labels_per_class", "data.split_seed", "data.split_file", "data.heldout_fraction", "data.use_all_labels",
     "data.leak_check", "data.max_rejected", "backbone.init", "backbone.pretrained", *PLACE_KEYS, *GIVEN_KEYS,
 )  # fmt: skip
-
-
-def spread(values: Sequence[float | None]) -> Spread | None:
-    """Return values over seeds, None where one is missing."""
-    known = [float(value) for value in values if value is not None]
-    return Spread(known) if len(known) == len(values) else None
 
 
 @dataclass(frozen=True)
@@ -96,7 +91,8 @@ class Row:
     @property
     def difference(self) -> tuple[Difference, str] | None:
         """The difference to report and what it is paired over: runs where they are enough, else faces."""
-        runs = f"{len(self.pairs)} run{'s' if len(self.pairs) > 1 else ''}"
+        unlike = any(len(known_precisions(pair)) > 1 for pair in self.pairs)
+        runs = f"{len(self.pairs)} run{'s' if len(self.pairs) > 1 else ''}{' of two precisions' if unlike else ''}"
         if len(self.pairs) >= ENOUGH_RUNS or self.by_faces is None:
             return (self.by_seeds, runs) if self.by_seeds else None
         return self.by_faces, f"faces, {runs}"

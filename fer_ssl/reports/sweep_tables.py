@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from io import StringIO
 
 from fer_ssl.reports.diagnosis import KEPT
-from fer_ssl.reports.grouping import pool_name, precisions
+from fer_ssl.reports.grouping import known_precisions, pool_name, precisions
 from fer_ssl.reports.markdown import line
 from fer_ssl.reports.statistics import ENOUGH_RUNS, LEVEL, Difference, Spread
 from fer_ssl.reports.sweep import Row, Sweep
@@ -99,7 +99,7 @@ def meaning(sweep: Sweep) -> list[str]:
         f"Kept: {KEPT}; right: accuracy of what was kept, where the truth is known. Minutes are of whatever machine "
         "a run had.",
     ]
-    if len(precisions(sweep.runs)) > 1:
+    if len(known_precisions(sweep.runs)) > 1:
         sentences.append("Runs of two precisions, which the table of costs tells, are no fair pair.")
     if sweep.baseline:
         sentences += [
@@ -108,7 +108,7 @@ def meaning(sweep: Sweep) -> list[str]:
             "number of rows.",
             f"From {ENOUGH_RUNS} paired runs on, runs are resampled and p is of the sign-flip test; with fewer, the "
             "faces of the test split are, which leaves out how seeds and splits vary. Where no predictions were kept, "
-            "fewer runs have no interval.",
+            "fewer runs have no interval, p is of the sign-flip test still, and one run has none.",
         ]
     return sentences
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import mean
 
 from fer_ssl.errors import DataError
 from fer_ssl.reports.diagnosis import KEPT, diagnosis
@@ -22,7 +21,7 @@ from fer_ssl.reports.grouping import (
 )
 from fer_ssl.reports.markdown import line
 from fer_ssl.reports.run import Run
-from fer_ssl.reports.statistics import Spread
+from fer_ssl.reports.statistics import Spread, spread
 
 SETTINGS = ("experiment", "labels per class", "pool", "steps", "seeds")
 BASELINE = "supervised"
@@ -119,8 +118,8 @@ def _labels(run: Run) -> str:
 
 
 def _mean(values: Sequence[float | None], scale: float) -> str:
-    known = [value for value in values if value is not None]
-    return f"{scale * mean(known):.1f}" if len(known) == len(values) else "-"
+    known = spread(values)
+    return "-" if known is None else f"{scale * known.mean:.1f}"
 
 
 def _mixture(group: Sequence[Run]) -> list[str]:

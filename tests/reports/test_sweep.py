@@ -97,6 +97,7 @@ def test_runs_of_two_precisions_are_told(make_scored: Make, tmp_path: Path) -> N
     assert rows["other"]["precision"] == "bf16-mixed"
     assert "| full | 61.4 | 73.2 | 20.5 | 512 | 32-true |" in text
     assert "Runs of two precisions" in text
+    assert "| +0.00 | - | - | 1 run of two precisions |" in text
     assert "precision: 32-true, bf16-mixed" in text
 
 

@@ -77,6 +77,7 @@ class Aligned(Threshold):
         """Return `probs` [B, C] aligned."""
         return self.threshold.align(self.changed(probs))
 
+    @torch.no_grad()
     def compared(self, probs: Tensor) -> Tensor:
         """Return what `threshold` compares of the aligned `probs` [B, C], [B]."""
         return self.threshold.compared(self.changed(probs))

@@ -56,6 +56,10 @@ class Unstarved(Threshold):
         """Return the probabilities [B, C] that `inner` reads pseudo-labels from."""
         return self.inner.align(probs)
 
+    def compared(self, probs: Tensor) -> Tensor:
+        """Return what `inner` compares of `probs` [B, C], [B]."""
+        return self.inner.compared(probs)
+
     def observe(self, labeled: LabeledView) -> None:
         """Let `inner` look at a held-out fold."""
         self.inner.observe(labeled)
