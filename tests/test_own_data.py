@@ -133,9 +133,7 @@ def test_classes_that_few_faces_show_are_told(photos: Path, caplog: pytest.LogCa
     for row in range(3, 40):
         (photos / "photos" / "train" / "sad" / f"{row:03d}.png").unlink()
     own(photos, "data.heldout_fraction=0.1")
-    assert (
-        "few labeled faces show sad (3): balanced batches repeat these; label more, or leave the class" in caplog.text
-    )
+    assert "few labeled faces show sad (3), too few to learn it; label more, or leave the class out" in caplog.text
     assert "no held-out face shows sad; raise data.heldout_fraction" in caplog.text
     caplog.clear()
     own(photos, "data.labels_per_class=2")
