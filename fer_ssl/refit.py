@@ -22,7 +22,7 @@ class AsTrained:
         A bias is not needed: of a classifier that compares directions the means are the directions.
         """
         if not learned:
-            require_linear(head, "class means, where no label is learned,", "set head=linear or loss=[supervised,...]")
+            require_linear(head, "class means, where no label is learned, need", "set head=linear or loss=[supervised]")
 
     def __call__(self, model: nn.Module, data: FaceData) -> bool:
         """Return that nothing was fitted."""
@@ -45,7 +45,7 @@ class LogisticRegression(AsTrained):
     def require(self, head: nn.Module, learned: bool) -> None:
         """Raise ConfigError for a head whose `classifier` is not linear, with a bias."""
         remedy = "set head=linear or refit=none"
-        if require_linear(head, "refit=logistic", remedy).bias is None:
+        if require_linear(head, "refit=logistic needs", remedy).bias is None:
             raise ConfigError(f"refit fits a bias, which the classifier of {type(head).__name__} has not; {remedy}")
 
     def __call__(self, model: nn.Module, data: FaceData) -> bool:
@@ -87,7 +87,7 @@ def require_linear(head: nn.Module, what: str, remedy: str) -> nn.Linear:
     """Return the `classifier` of `head`; raise ConfigError where it is not linear."""
     classifier = getattr(head, "classifier", None)
     if not isinstance(classifier, nn.Linear):
-        raise ConfigError(f"{what} need a linear `classifier`, which {type(head).__name__} has not; {remedy}")
+        raise ConfigError(f"{what} a linear `classifier`, which {type(head).__name__} has not; {remedy}")
     return classifier
 
 

@@ -28,7 +28,8 @@ def usage(about: str, conf: Path, name: str, own: Path | None = None) -> str:
         lines += ["Parts, as group=choice; the default of each stands first:"]
         lines += [*(_listed(group, _choices(folders, group, chosen)) for group, chosen in parts.items()), ""]
     if lists:
-        lines += ["Lists of parts and settings, as +list=name; +sweep=name, a list of runs, needs -m:"]
+        runs = "; +sweep=name, a list of runs, needs -m" if "sweep" in lists else ""
+        lines += [f"Lists of parts and settings, as +list=name{runs}:"]
         lines += [*(_listed(group, _choices(folders, group, None)) for group in lists), ""]
     lines += ["Settings, as key=value; those of a part are part.key=value:", "", *_settings(conf, name), ""]
     of_part = "; of one part: --cfg job --package <group>" if parts else ""

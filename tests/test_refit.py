@@ -143,7 +143,7 @@ BENT = ["head._target_=test_refit.Bent", "~head.projection"]
             ["refit=logistic", "head=cosine"],
             r"refit fits a bias, which .*CosineHead has not; set head=linear or refit=",
         ),
-        (["refit=logistic", *BENT], r"refit=logistic need a linear `classifier`, which Bent has not; set head=linear"),
+        (["refit=logistic", *BENT], r"refit=logistic needs a linear `classifier`, which Bent has not; set head=linear"),
         (
             ["loss=[infonce_all]", *BENT],
             r"class means, where no label is learned, need .*, which Bent has not; set head=",
