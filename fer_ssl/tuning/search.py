@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 TRAIN = (sys.executable, "-m", "fer_ssl.train")
 MEASURE = "val/macro_f1"
 HOPELESS = 3  # failures before any success: a mistake that no further trial will mend
-OWN_KEYS = ("tune.", "space=", "space.", "ckpt_path=", "score=", "run_dir=")
+OWN_KEYS = ("tune.", "space=", "space.", "ckpt_path=", "score=")
 
 
 def search(cfg: DictConfig, folder: Path) -> dict[str, Any]:
