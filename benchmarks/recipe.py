@@ -23,6 +23,10 @@ MOVED = ["+experiment=best", "loss=[supervised_pool_adjusted,pseudo_label_two_vi
 LATE = "{_target_: fer_ssl.method.ramp.Ramp, peak: 1.0, start: 0.5, end: 0.55, steps: 4000}"
 FALLING = "++loss.infonce.weight={_target_: fer_ssl.method.ramp.Fall, peak: 2.0, start: 0.0, end: 0.5, steps: 2750}"
 STRONG_LABELS = "view.labeled=${view.strong}"
+MOVES = (
+    "ops: 4, operations: [scale, translate_x, translate_y, rotate], translate: 0.08, rotate: 10, scale: 0.2, cutout: 0"
+)
+MOVED_LABELS = f"view.labeled={{_target_: fer_ssl.views.StrongView, {MOVES}}}"
 TWICE, HALF = "loss.supervised.weight=2", "loss.supervised.strength=0.5"
 LOW_ALL = ["+experiment=dtm_infonce_uncertain", "threshold=dtm_low", "teacher.views=[weak]"]
 LOW_MOVED = [*LOW_ALL, "view=weak_moved"]
@@ -160,6 +164,12 @@ TRIED_LONG = {
     "long_best_features_first": (
         "`best`, InfoNCE alone until half-way: *features first*",
         ["+experiment=best", *FEATURES_FIRST],
+    ),
+    "long_dtm_infonce": ("`dtm_infonce`", FADING),
+    "long_best_moved_labels": ("`best`, labels moved, scaled and turned a little", ["+experiment=best", MOVED_LABELS]),
+    "long_best_two_weak": (
+        "`best`, the teacher sees two weak views",
+        ["+experiment=best", "teacher.views=[weak,weak2]"],
     ),
 }
 TRIED_FROM_FEATURES = {
