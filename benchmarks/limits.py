@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from recipe import TRIED_LONG
 from torch import Tensor
+from trials import TRIED_LONG
 from writing import write_between_marks
 
 from fer_ssl.build import build_data, build_model

@@ -28,9 +28,10 @@ from beside import write_beside
 from fold import make_fold
 from heads import write_heads
 from limits import FIGURES, write_limits
-from recipe import DTM_OF_TWO_VIEWS, MOVED, SEEDS, STUDENT, trials, write_recipe
+from recipe import write_recipe
 from stopped import write_stopped
 from summary import write_summary
+from trials import DTM_OF_TWO_VIEWS, MOVED, SEEDS, STUDENT, trials
 
 SCRATCH = (
     "supervised", "fixmatch", "flexmatch", "freematch", "softmatch", "adamatch", "dash", "debiaspl", "uda",

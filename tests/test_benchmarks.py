@@ -21,11 +21,12 @@ from heads import with_lines, write_heads
 from limits import TOLD, limits, linear, write_limits
 from loops import adacm_step, bare_step, fixmatch_loss, networks, our_step, parameter_by_parameter, ready, usb_step
 from measuring import Options, Pairs, Skipped, in_turns
-from recipe import trials, write_recipe
+from recipe import write_recipe
 from results import FACES
 from running import composed, trained
 from stopped import write_stopped
 from summary import write_summary
+from trials import trials
 from writing import markdown, row
 
 from fer_ssl.check import check
