@@ -163,9 +163,9 @@ TRIED_LONG = {
     ),
     "long_dtm_infonce": ("`dtm_infonce`", FADING),
     "long_best_moved_labels": ("`best`, labels moved, scaled and turned a little", ["+experiment=best", MOVED_LABELS]),
-    "long_best_two_weak": (
-        "`best`, the teacher sees two weak views",
-        ["+experiment=best", "teacher.views=[weak,weak2]"],
+    "long_best_drop_agreeing": (
+        "`best`, faces of one pseudo-label no negatives of each other in InfoNCE",
+        ["+experiment=best", "loss.infonce.drop_agreeing=true"],
     ),
 }
 TRIED_FROM_FEATURES = {
