@@ -11,6 +11,7 @@ from fer_ssl.method.functional import one_hot
 from fer_ssl.scoring import read_features
 
 LEAST_DEVIATION = 1e-6  # of a feature that hardly varies
+NEVER = torch.finfo(torch.float32).min  # a logit that no other is below
 
 
 class AsTrained:
@@ -118,7 +119,8 @@ def fit_class_means(model: nn.Module, loader: EvalLoader, classes: int) -> None:
     """Make the linear classifier of `model`'s head the nearest class mean of the labeled faces' features.
 
     Its probabilities are those of classes that are normal around their means m_c, equally likely and of one variance
-    v in every direction: the logit of class c is (f.m_c - |m_c|^2 / 2) / v.
+    v in every direction: the logit of class c is (f.m_c - |m_c|^2 / 2) / v. A class without labeled faces has no mean
+    and, where there is a bias to say so, is never predicted.
     """
     features, labels = read_features(model, loader)
     members = one_hot(labels, classes)
@@ -127,4 +129,5 @@ def fit_class_means(model: nn.Module, loader: EvalLoader, classes: int) -> None:
     classifier: nn.Linear = model.head.classifier  # type: ignore[assignment, union-attr]
     classifier.weight.copy_(means / variance)
     if classifier.bias is not None:  # one that compares directions has none
-        classifier.bias.copy_(-means.square().sum(1) / (2 * variance))
+        bias = -means.square().sum(1) / (2 * variance)
+        classifier.bias.copy_(bias.masked_fill(members.sum(0) == 0, NEVER))

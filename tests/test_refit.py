@@ -65,11 +65,14 @@ def test_class_means_give_the_probabilities_of_equal_clouds_around_them() -> Non
     torch.testing.assert_close(score(model, EvalLoader(LABELED, 7), 3).probs, expected, atol=1e-4, rtol=1e-3)
 
 
-def test_a_class_without_faces_has_the_origin_as_mean() -> None:
+def test_a_class_without_faces_is_never_predicted() -> None:
     model = network()
     fit_class_means(model, EvalLoader(faces([0, 1] * 4), 4), 3)
-    assert not model.head.classifier.weight[2].any()
-    assert torch.isfinite(model.head.classifier.weight).all()
+    assert all(torch.isfinite(each).all() for each in model.head.classifier.parameters())
+    far = torch.randn(500, 8, generator=torch.Generator().manual_seed(4))  # of no mean, most of them nearer the origin
+    logits = model.head.classifier(far)
+    assert set(logits.argmax(1).tolist()) == {0, 1}
+    assert not logits.softmax(1)[:, 2].any()
 
 
 def test_the_cosine_head_gets_the_direction_of_the_means() -> None:

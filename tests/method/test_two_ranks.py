@@ -87,7 +87,7 @@ def thresholds() -> dict[str, Threshold]:
         "softmatch": SoftMatchThreshold(CLASSES, decay=0.7, per_class=True, alignment="model"),
         "adamatch": AdaMatchThreshold(CLASSES, decay=0.7),
         "dash": DashThreshold(CLASSES, decay=0.7),
-        "refined": Refined(FixedThreshold(CLASSES), "uniform", memory=24, every=1, warmup=1),
+        "refined": Refined(FixedThreshold(CLASSES), 10, "uniform", memory=24, every=1, warmup=0.1),
         "unstarved": Unstarved(CLASSES, partial(FixedThreshold, tau=0.95), decay=0.7),
         "aligned": Aligned(FixedThreshold(CLASSES), target="estimated", decay=0.7),
         "aligned_to_model": Aligned(FreeMatchThreshold(CLASSES), target="model", against="labeled", decay=0.7),

@@ -13,9 +13,9 @@ from fer_ssl.types import Gate, LabeledView
 class CReSTThreshold(Threshold):
     """Keep the most confident share of each class among the faces given at once, all of the rarest class.
 
-    With the classes ordered by their `class_counts`, the l-th most frequent of C keeps the share
-    (count of the l-th rarest / count of the most frequent)^alpha. Made for the whole pool at once, as
-    `fer_ssl.pseudo_label` gives it. Source: CReST (Wei et al., CVPR 2021).
+    With the C classes that labeled faces show ordered by their `class_counts`, the l-th most frequent keeps the share
+    (count of the l-th rarest / count of the most frequent)^alpha; a class that none shows keeps nothing. Made for the
+    whole pool at once, as `fer_ssl.pseudo_label` gives it. Source: CReST (Wei et al., CVPR 2021).
     """
 
     shares: Tensor
@@ -23,8 +23,8 @@ class CReSTThreshold(Threshold):
     def __init__(self, classes: int, class_counts: Sequence[int], alpha: float = 1 / 3) -> None:
         super().__init__(classes, 0.0)
         counts = torch.tensor(class_counts, dtype=torch.float64)
-        order = counts.argsort(stable=True)
-        shares = torch.empty_like(counts).scatter(0, order.flip(0), (counts[order] / counts.max()) ** alpha)
+        order = counts.argsort(stable=True)[(counts == 0).sum() :]
+        shares = torch.zeros_like(counts).scatter(0, order.flip(0), (counts[order] / counts.max()) ** alpha)
         self.register_buffer("shares", shares)
 
     @torch.no_grad()

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fer_ssl.errors import ConfigError
 from fer_ssl.method.choices import Source
 from fer_ssl.method.losses.queue import Queue
 from fer_ssl.method.thresholds.aligned import Aligned
@@ -22,8 +23,9 @@ class Refined(Aligned):
     As DARP (Kim et al., NeurIPS 2020): the refined predictions are those nearest to the given ones, uncertain faces
     giving way more easily, of which each class gets the target's share; and a class is only believed where it is among
     its `kept` times that many most probable faces. `target` and `pool` are those of `Alignment`. The solution is found
-    every `every` steps, once `warmup` steps are done. Differs in that the last faces stand for the whole pool, and in
-    that the faces of a batch are refined by multipliers found before it. Raises ConfigError as `Aligned` does.
+    every `every` steps, once the share `warmup` of them is done. Differs in that the last faces stand for the whole
+    pool, and in that the faces of a batch are refined by multipliers found before it. `max_steps` is passed by the
+    program. Raises ConfigError as `Aligned` does, and for a share that is none.
     """
 
     multipliers: Tensor
@@ -34,21 +36,24 @@ class Refined(Aligned):
     def __init__(
         self,
         threshold: Threshold,
+        max_steps: int,
         target: Target = "labeled",
         decay: float = 0.99,
         memory: int = 2048,
         kept: float = 2.0,
         every: int = 10,
-        warmup: int = 100,
+        warmup: float = 0.4,
         source: Source = "teacher",
         pool: Fold = "train",
         class_counts: Sequence[int] | None = None,
     ) -> None:
         super().__init__(threshold, target, decay, source=source, pool=pool, class_counts=class_counts)
+        if not 0 <= warmup < 1:
+            raise ConfigError(f"no share of the steps is {warmup}; set alignment.warmup=0.4")
         classes = len(self.tau)
         self.seen = Queue(memory, classes, groups=0)
         self.follows_training = True
-        self.kept, self.every, self.warmup = kept, every, warmup
+        self.kept, self.every, self.starts = kept, every, warmup * max_steps
         self.register_buffer("multipliers", torch.zeros(classes))
         self.register_buffer("cuts", torch.zeros(classes))
         self.register_buffer("scales", torch.ones(classes))
@@ -62,7 +67,7 @@ class Refined(Aligned):
         self.seen.push(probs, None, torch.ones(len(probs), dtype=torch.bool, device=probs.device))
         self._steps += 1
         self.steps.add_(1)
-        if self._steps > self.warmup and self._steps % self.every == 0:
+        if self._steps > self.starts and self._steps % self.every == 0:
             self.solve()
 
     def changed(self, probs: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ def output(seed: int, grad: bool = True) -> Output:
 def step(global_step: int = 0) -> Step:
     probs = output(9, grad=False).logits.softmax(1)
     gate = Gate(torch.tensor([1.0, 0.0, 1.0, 1.0]), torch.full((3,), 0.5))
-    student = {"labeled": output(0), "strong": output(1)}
+    student = {"labeled": output(0), "strong": output(1), "strong2": output(3)}
     teacher = {"weak": output(2, grad=False)}
     return Step(student, teacher, LABELS, None, probs, probs.argmax(1), probs, gate, global_step)
 
@@ -30,13 +30,18 @@ def step(global_step: int = 0) -> Step:
 @pytest.mark.parametrize("global_step", [0, 5, 10])
 def test_faces_count_by_the_rarity_of_their_class_gradually_so_if_unlabeled(global_step: int) -> None:
     taken, rarity = step(global_step), torch.tensor([0.1, 0.5, 1.0])
-    labeled, strong = (taken.student[view].logits.log_softmax(1) for view in ("labeled", "strong"))
+    labeled, *strong = (taken.student[view].logits.log_softmax(1) for view in ("labeled", "strong", "strong2"))
     expected = torch.zeros(())
     for row in range(4):
         expected = expected - rarity[LABELS[row]] * labeled[row, LABELS[row]] / 4
         weight = 1 - global_step / 10 * (1 - rarity[taken.pseudo_labels[row]])
-        expected = expected - taken.gate.keep[row] * weight * (taken.targets[row] * strong[row]).sum() / 4
+        for view in strong:
+            expected = expected - taken.gate.keep[row] * weight * (taken.targets[row] * view[row]).sum() / 4
     torch.testing.assert_close(Balanced(COUNTS, max_steps=10)(taken), expected)
+
+
+def test_a_class_that_no_label_shows_leaves_the_others_their_weights() -> None:
+    torch.testing.assert_close(Balanced([100, 0, 10], max_steps=10).rarity, torch.tensor([0.1, 0.0, 1.0]))
 
 
 def test_weights_are_the_means_of_random_masks() -> None:
@@ -61,9 +66,12 @@ def test_the_plain_classifier_is_fixmatch_on_embeddings() -> None:
     keep = probs.amax(1) >= 0.6
     assert 0 < keep.sum() < 4
     labeled = F.cross_entropy(logits(taken.student["labeled"].embeddings), LABELS)
-    strong = F.cross_entropy(logits(taken.student["strong"].embeddings), probs.argmax(1), reduction="none")
+    strong = [
+        F.cross_entropy(logits(taken.student[view].embeddings), probs.argmax(1), reduction="none")
+        for view in ("strong", "strong2")
+    ]
     loss = term(taken)
-    torch.testing.assert_close(loss, labeled + (strong * keep).mean())
+    torch.testing.assert_close(loss, labeled + (torch.stack(strong) * keep).mean())
     loss.backward()
     assert term.classifier.weight.grad.abs().sum() > 0
 

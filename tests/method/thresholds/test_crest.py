@@ -18,6 +18,11 @@ def test_shares_mirror_the_class_counts() -> None:
     torch.testing.assert_close(threshold.shares, torch.tensor([1.0, 0.1, 0.1**0.5], dtype=torch.float64))
 
 
+def test_a_class_that_no_label_shows_keeps_nothing_and_the_others_their_shares() -> None:
+    threshold = CReSTThreshold(4, [10, 0, 1000, 100], alpha=0.5)
+    torch.testing.assert_close(threshold.shares, torch.tensor([1.0, 0.0, 0.1, 0.1**0.5], dtype=torch.float64))
+
+
 def test_the_most_confident_share_of_each_class_is_kept() -> None:
     labels = torch.arange(60) % 3
     probs = predictions(labels)

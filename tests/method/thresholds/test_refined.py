@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from fer_ssl.errors import ConfigError
 from fer_ssl.method.thresholds import FixedThreshold, Refined
 from fer_ssl.method.thresholds.refined import clean, entropy, refine
 
@@ -20,7 +21,9 @@ def predictions(rows: int, seed: int, lean: float = 1.5) -> Tensor:
 
 
 def solved(kept: float = 2.0, target: str = "labeled") -> tuple[Refined, Tensor]:
-    part = Refined(FixedThreshold(CLASSES, 0.5), target, memory=512, kept=kept, every=1, warmup=0, class_counts=COUNTS)
+    part = Refined(
+        FixedThreshold(CLASSES, 0.5), 6, target, memory=512, kept=kept, every=1, warmup=0.0, class_counts=COUNTS
+    )
     probs = predictions(512, 0)
     for _ in range(6):
         part(probs)
@@ -69,7 +72,7 @@ def test_a_class_is_believed_only_where_it_is_most_probable() -> None:
 
 
 def test_nothing_changes_before_the_warm_up_ends() -> None:
-    part = Refined(FixedThreshold(CLASSES), memory=64, every=2, warmup=3, class_counts=COUNTS)
+    part = Refined(FixedThreshold(CLASSES), 10, memory=64, every=2, warmup=0.3, class_counts=COUNTS)
     probs = predictions(16, 0)
     changed = []
     for _ in range(5):
@@ -78,9 +81,15 @@ def test_nothing_changes_before_the_warm_up_ends() -> None:
     assert changed == [False, False, False, True, True]
 
 
+@pytest.mark.parametrize("warmup", [100, 1.0, -0.1])
+def test_a_warm_up_of_no_share_is_told(warmup: float) -> None:
+    with pytest.raises(ConfigError, match=rf"no share of the steps is {warmup}; set alignment.warmup=0.4"):
+        Refined(FixedThreshold(CLASSES), 10, warmup=warmup)
+
+
 def test_it_resumes_exactly() -> None:
     def fresh() -> Refined:
-        return Refined(FixedThreshold(CLASSES, 0.5), memory=40, every=3, warmup=2, class_counts=COUNTS)
+        return Refined(FixedThreshold(CLASSES, 0.5), 10, memory=40, every=3, warmup=0.2, class_counts=COUNTS)
 
     straight, first, second = fresh(), fresh(), fresh()
     expected = [straight.align(predictions(4, 9)) for seed in range(10) if straight(predictions(16, seed))]
