@@ -15,7 +15,7 @@ LEVEL = 0.95
 DRAWS = 10_000
 FACE_DRAWS = 2_000
 CHUNK = 4_000_000  # weights held at a time
-ENOUGH_RUNS = 6  # below, no sign-flip test over runs can reach p = 0.05, and a bootstrap's interval is too short
+ENOUGH_RUNS = 6  # below, no sign-flip test over runs can reach p = 0.05, so it rejects no shift, however large
 EXACT_UP_TO = 14  # differences; beyond, signs are drawn
 
 
@@ -60,30 +60,48 @@ class Pair(NamedTuple):
 
 
 def over_seeds(differences: Sequence[float]) -> Difference | None:
-    """Return the difference over paired runs: percentile bootstrap interval, sign-flip test; None without a pair.
+    """Return the difference over paired runs: interval and p-value of the sign-flip test; None without a pair.
 
-    With n runs no p-value is below 2^(1-n), and the bootstrap's interval reaches no further than the runs do, too short
-    for few of them: below ENOUGH_RUNS there is none, and no p-value of one run.
+    With n runs no p-value is below 2^(1-n): below ENOUGH_RUNS there is no interval, and no p-value of one run.
     """
     values = np.asarray(differences, dtype=np.float64)
     if not len(values):
         return None
-    if len(values) < ENOUGH_RUNS:
-        return Difference(float(values.mean()), p=sign_flip_p(values) if len(values) > 1 else None)
-    means = values[np.random.default_rng(0).integers(0, len(values), (DRAWS, len(values)))].mean(1)
-    return Difference(float(values.mean()), *_interval(means), sign_flip_p(values))
+    p = sign_flip_p(values) if len(values) > 1 else None
+    low, high = unrejected(values) if len(values) >= ENOUGH_RUNS else (None, None)
+    return Difference(float(values.mean()), low, high, p)
 
 
 def sign_flip_p(differences: Floats) -> float:
     """Return the share of sign assignments whose mean is at least as far from 0 (Fisher's randomisation test)."""
-    count = len(differences)
-    if count <= EXACT_UP_TO:
-        signs = np.array(list(product((1.0, -1.0), repeat=count)))
-    else:
-        signs = np.random.default_rng(0).choice((1.0, -1.0), (DRAWS, count))
-        signs[0] = 1.0
     observed = abs(differences.sum())
-    return float((np.abs(signs @ differences) >= observed - 1e-12).mean())
+    return float((np.abs(_signs(len(differences)) @ differences) >= observed - 1e-12).mean())
+
+
+def unrejected(differences: Floats) -> tuple[float, float]:
+    """Return the least and the greatest shift of the differences [N] with a sign-flip p above 1 - LEVEL.
+
+    Flipped signs take the mean at least as far from a shift as it was where the shift lies beyond the mean of those
+    flipped or of those kept, so the ends are ordered means of parts (Hartigan 1969, "Using Subsample Values as Typical
+    Values"). N >= ENOUGH_RUNS.
+    """
+    signs = _signs(len(differences))
+    flipped = (signs < 0).sum(1)
+    divided = (flipped > 0) & (flipped < len(differences))
+    flips, count = signs[divided] < 0, flipped[divided]
+    parts = np.stack([flips @ differences / count, ~flips @ differences / (len(differences) - count)])
+    # all signs flipped or none reach every shift
+    rejected = int((1 - LEVEL) * len(signs)) - int((~divided).sum())
+    return float(np.sort(parts.min(0))[rejected]), float(np.sort(parts.max(0))[-1 - rejected])
+
+
+def _signs(count: int) -> Floats:
+    """Return assignments of signs [R, count], among them that of no flip: all, or where these are many, drawn ones."""
+    if count <= EXACT_UP_TO:
+        return np.array(list(product((1.0, -1.0), repeat=count)))
+    signs = np.random.default_rng(0).choice((1.0, -1.0), (DRAWS, count))
+    signs[0] = 1.0
+    return signs
 
 
 def over_faces(pairs: Sequence[Pair], classes: int) -> Difference:

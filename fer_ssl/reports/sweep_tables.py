@@ -104,11 +104,11 @@ def meaning(sweep: Sweep) -> list[str]:
     if sweep.baseline:
         sentences += [
             f"Δ {sweep.baseline}: difference of macro-F1 in points to runs of {sweep.baseline} on the same labels, "
-            "seeds and splits, with a percentile bootstrap interval and a two-sided p-value, not corrected for the "
-            "number of rows.",
-            f"From {ENOUGH_RUNS} paired runs on, runs are resampled and p is of the sign-flip test; with fewer, the "
-            "faces of the test split are, which leaves out how seeds and splits vary. Where no predictions were kept, "
-            "fewer runs have no interval, p is of the sign-flip test still, and one run has none.",
+            "seeds and splits, with an interval and a two-sided p-value, not corrected for the number of rows.",
+            f"From {ENOUGH_RUNS} paired runs on, p is of the sign-flip test over them, and the interval holds the "
+            "differences that it does not reject; with fewer, both are of a bootstrap over the faces of the test "
+            "split, which leaves out how seeds and splits vary. Where no predictions were kept, fewer runs have no "
+            "interval, p is of the sign-flip test still, and one run has none.",
         ]
     return sentences
 

@@ -1,13 +1,11 @@
 """Statistics of differences, each beside a naive or an independent reference."""
 
-from itertools import product
-
 import numpy as np
 import pytest
 from scipy import stats
 
 from fer_ssl.metrics.confusion import macro_f1 as reference_macro_f1
-from fer_ssl.reports.statistics import Pair, Spread, macro_f1, over_faces, over_seeds, sign_flip_p
+from fer_ssl.reports.statistics import Pair, Spread, macro_f1, over_faces, over_seeds, sign_flip_p, unrejected
 
 DRAW = np.random.default_rng(3)
 
@@ -76,14 +74,29 @@ def test_few_runs_cannot_be_significant() -> None:
     assert [sign_flip_p(np.ones(count)) for count in (2, 3, 5, 6)] == [0.5, 0.25, 0.0625, 0.03125]
 
 
-def test_the_interval_over_runs_is_that_of_every_resample() -> None:
-    differences = [0.02, -0.01, 0.05, 0.03, 0.0, 0.03]
-    found = over_seeds(differences)
-    assert found
-    means = [np.mean(each) for each in product(differences, repeat=6)]
-    assert found.mean == pytest.approx(0.02)
-    low, high = np.percentile(means, [2.5, 97.5], method="inverted_cdf")
-    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-3)
+@pytest.mark.parametrize("count", [6, 9, 14, 20])
+def test_the_interval_over_runs_ends_where_the_test_begins_to_reject(count: int) -> None:
+    differences = DRAW.normal(0.4, 1.0, count)
+    low, high = unrejected(differences)
+    for end, inwards in ((low, 1e-6), (high, -1e-6)):
+        assert sign_flip_p(differences - end - inwards) > 0.05 >= sign_flip_p(differences - end + inwards)
+
+
+def test_six_runs_have_the_interval_of_their_extremes() -> None:
+    found = over_seeds([0.02, -0.01, 0.05, 0.03, 0.0, 0.03])
+    assert found is not None
+    assert found[:3] == pytest.approx((0.02, -0.01, 0.05))
+
+
+@pytest.mark.parametrize("count", [6, 8])
+def test_the_interval_over_runs_covers_and_agrees_with_p(count: int) -> None:
+    draw, covered = np.random.default_rng(0), 0
+    for differences in draw.normal(0.01, 0.01, (600, count)):
+        found = over_seeds(differences)
+        assert found is not None
+        covered += found.low <= 0.01 <= found.high
+        assert (found.low <= 0 <= found.high) == (found.p > 0.05)
+    assert covered / 600 > 0.94
 
 
 def noisy(labels: np.ndarray, share: float) -> np.ndarray:
