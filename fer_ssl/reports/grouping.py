@@ -8,7 +8,7 @@ from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fer_ssl.errors import FerError
+from fer_ssl.errors import DataError, FerError
 from fer_ssl.places import PLACE_KEYS
 from fer_ssl.reports.run import Run
 from fer_ssl.since import SINCE
@@ -21,9 +21,13 @@ TASK_KEYS = ("labels", "test_split", "space", "classes", "score_on")  # of data:
 
 
 class Protocol(NamedTuple):
-    """What runs must share to stand in one table; `unlabeled` is None for a run without a pool."""
+    """What runs must share to stand in one table; `unlabeled` is None for a run without a pool.
+
+    `test` tells test splits of one name apart; as text it is told only where that is needed.
+    """
 
     data: object
+    test: str
     image_size: object
     steps: object
     backbone: object
@@ -55,7 +59,7 @@ def protocol(run: Run) -> Protocol:
     """Return the protocol of a run."""
     image_size, steps = (run.setting(key) for key in ("image_size", "trainer.max_steps"))
     batch = (run.setting(key) for key in ("batch.labeled", "batch.unlabeled"))
-    shared = Protocol(_task(run), image_size, steps, run.backbone, *batch)
+    shared = Protocol(_task(run), test_faces(run), image_size, steps, run.backbone, *batch)
     return shared if pool_name(run) != "none" else shared._replace(unlabeled=None)
 
 
@@ -64,6 +68,19 @@ def _task(run: Run) -> str:
     settings = {key: run.setting(f"data.{key}") for key in TASK_KEYS}
     told = ", ".join(f"{key} {value}" for key, value in settings.items() if value is not None)
     return f"{run.setting('data.name')} ({told})" if told else str(run.setting("data.name"))
+
+
+def test_faces(run: Run) -> str:
+    """Return the classes and how many faces of each the test split has; of a fold, which has its own, that it is one.
+
+    Runs whose data.json was not kept have the counts that they scored.
+    """
+    if run.setting("data.fold") is not None:
+        return "folds"
+    counts = (run.data or {}).get("per_class", {}).get("test")
+    if counts is None:
+        counts = dict(zip(run.classes, map(sum, run.score("test.confusion") or []), strict=False))
+    return ", ".join(f"{name} {counts[name]}" if name in counts else name for name in run.classes)
 
 
 def config_hash(run: Run) -> str:
@@ -99,12 +116,40 @@ def draw_of(run: Run) -> str:
 
 
 def drop_repeats(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
-    """Keep the newest of runs that differ in nothing, so that no seed counts twice."""
-    newest: dict[tuple[str, str], Run] = {}
+    """Keep the newest of runs that differ in nothing, so that no seed counts twice.
+
+    Raises DataError for runs that differ in their data alone.
+    """
+    alike: dict[tuple[object, ...], list[Run]] = {}
     for run in sorted(runs, key=lambda run: (run.path / "metrics.json").stat().st_mtime):
-        newest[config_hash(run), draw_of(run)] = run
-    kept = {id(run) for run in newest.values()}
+        same = alike.setdefault((config_hash(run), draw_of(run), run.labels_per_class, test_faces(run)), [])
+        for other in same:
+            _require_same_data(other, run)
+        same.append(run)
+    kept = {id(same[-1]) for same in alike.values()}
     return [run for run in runs if id(run) in kept], [run for run in runs if id(run) not in kept]
+
+
+def _require_same_data(*runs: Run) -> None:
+    folders = {Path(str(run.setting("data.root"))).name for run in runs}  # other machines have other folders above it
+    faces = zip(*map(_faces, runs), strict=True)
+    if len(folders) > 1 or any(one != other for one, other in faces if None not in (one, other)):
+        told = (f"{run.path} (data.root={run.setting('data.root')} {_split(run)})" for run in runs)
+        raise DataError(
+            f"{' and '.join(told)} are runs of {runs[0].name} of one seed, but on different data, so neither repeats "
+            "the other; report them from separate directories, or give each data its own name=<name>"
+        )
+
+
+def _split(run: Run) -> str:
+    return f"data.split_file={setting_text(run, 'data.split_file', 'null')}"
+
+
+def _faces(run: Run) -> tuple[object, object]:
+    """Return what data.json tells of a run's faces, None where that is nothing that repeats must share."""
+    data = run.data or {}
+    whole = None if run.setting("data.pseudo_labels") else data.get("manifest_sha256")  # has their labels in it
+    return whole, data.get("per_class", {}).get("labeled")
 
 
 def experiments(runs: Sequence[Run]) -> Iterator[list[Run]]:

@@ -23,6 +23,7 @@ from fer_ssl.reports.grouping import (
     mixture,
     own_settings,
     pool_name,
+    test_faces,
 )
 from fer_ssl.reports.run import Run
 from fer_ssl.reports.statistics import ENOUGH_RUNS, Difference, Pair, Spread, over_faces, over_seeds, spread
@@ -132,9 +133,9 @@ def read_sweep(path: Path, baseline: str | None = None) -> Sweep:
     if not runs:
         told = f" ({'; '.join(missing)})" if missing else ""
         raise DataError(f"{path} holds no finished run{told}: start its sweep once more, or train with fer_ssl.train")
+    _require_one_protocol(path, runs)
     kept, repeats = drop_repeats(runs)
     missing += [f"{run.path.name}: left out, a repeat of the same configuration and seed" for run in repeats]
-    _require_one_protocol(path, kept)
     groups = list(experiments(kept))
     names = [group[0].name for group in groups]
     if baseline is not None and baseline not in names:
@@ -214,20 +215,14 @@ def _protocols(runs: Sequence[Run]) -> dict[str, dict[str, list[str]]]:
     """Return, for every setting of the protocol, its values with the runs that have them."""
     found: dict[str, dict[str, list[str]]] = {}
     settings = [
-        {key: str(value) for key, value in own_settings(run) if _is_protocol(key)} | _test_split(run) for run in runs
+        {key: str(value) for key, value in own_settings(run) if _is_protocol(key)} | {"the test split": test_faces(run)}
+        for run in runs
     ]
     for key in dict.fromkeys(chain.from_iterable(settings)):
         for run, each in zip(runs, settings, strict=True):
             if not (key == "batch.unlabeled" and pool_name(run) == "none"):
                 found.setdefault(key, {}).setdefault(each.get(key, "unset"), []).append(run.path.name)
     return found
-
-
-def _test_split(run: Run) -> dict[str, str]:
-    """Return what tells test splits apart that have one name: their classes and how many faces of each there are."""
-    counts = (run.data or {}).get("per_class", {}).get("test", {})
-    told = ", ".join(f"{name} {counts[name]}" if name in counts else name for name in run.classes)
-    return {"the test split": told}
 
 
 def _is_protocol(key: str) -> bool:

@@ -1,12 +1,13 @@
 """One Markdown table over many runs: mean and sample standard deviation over seeds."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from fer_ssl.errors import DataError
 from fer_ssl.reports.diagnosis import KEPT, diagnosis
 from fer_ssl.reports.grouping import (
+    Protocol,
     budget,
     config_hash,
     draw_of,
@@ -65,11 +66,17 @@ def _tables(runs: Sequence[Run]) -> Iterator[str]:
         if each.unlabeled is None and each[:-1] in pooled:
             continue
         members = [run for run in runs if protocol(run) in (each, each._replace(unlabeled=None))]
-        yield from ("", f"Protocol: {each}.", "", line(HEAD), line(["---"] * len(HEAD)))
+        yield from ("", f"Protocol: {_told(each, protocols)}.", "", line(HEAD), line(["---"] * len(HEAD)))
         groups = list(experiments(members))
         yield from (line(_cells(group, _baseline(group, groups))) for group in groups)
         yield from _bullets([note for group in groups for note in [*_mixture(group), *_start(group)]])
         yield from diagnosis(groups, _told_apart)
+
+
+def _told(each: Protocol, protocols: Iterable[Protocol]) -> str:
+    """Return a protocol as text, with the faces of its test split where those of another of that text are others."""
+    alike = [other for other in protocols if str(other) == str(each)]
+    return f"{each}, test split {each.test}" if len(alike) > 1 else str(each)
 
 
 def _baseline(group: Sequence[Run], groups: Sequence[Sequence[Run]]) -> Sequence[Run]:
