@@ -115,6 +115,15 @@ def test_a_killed_sweep_takes_its_jobs_along_and_goes_on_when_started_again(app:
     assert subprocess.run(["pgrep", "-f", f"{app}/"], capture_output=True, check=False).stdout == b""
 
 
+def test_jobs_of_one_folder_are_refused_before_any_starts(app: Path) -> None:
+    _, told = start(app, "do=well,raise", "ckpt_path=auto,null").communicate(timeout=60)
+    assert "error: 2 jobs of the sweep would run in the one folder sweep/well: they differ in ckpt_path, which " in told
+    assert "; set hydra.sweep.subdir='${do}_ckpt_path${ckpt_path}'\n" in told
+    assert not states(app)
+    assert not attempts(app, "well")
+    assert not attempts(app, "raise")
+
+
 def test_the_basic_launcher_keeps_the_journal_too(app: Path) -> None:
     sweep = start(app, "do=raise,well", "hydra/launcher=basic")
     _, told = sweep.communicate(timeout=60)
