@@ -43,16 +43,21 @@ def find_runs(paths: Sequence[Path]) -> tuple[list[Run], list[Path]]:
     """Return the runs that were scored on a test split, and the directories of those that were not."""
     files = [file for path in paths for file in sorted(path.rglob("config.yaml")) if file.parent.name != ".hydra"]
     found = {file.parent.resolve(): file.parent for file in files}
-    runs = {path: _scored(path) for path in found.values()}
-    return [run for run in runs.values() if run], [path for path, run in runs.items() if run is None]
+    runs = {path: _finished(path) for path in found.values()}
+    scored = {path: run for path, run in runs.items() if run and run.score("test.macro_f1") is not None}
+    return list(scored.values()), [path for path in runs if path not in scored]
 
 
-def _scored(path: Path) -> Run | None:
+def why_left_out(path: Path) -> str:
+    """Return why a directory is none of those that were scored on a test split."""
+    return "not scored on the test split" if _finished(path) else "unfinished"
+
+
+def _finished(path: Path) -> Run | None:
     try:
-        run = Run(path)
+        return Run(path)
     except FerError:
         return None
-    return None if run.score("test.macro_f1") is None else run
 
 
 def protocol(run: Run) -> Protocol:

@@ -19,6 +19,7 @@ from fer_ssl.reports.grouping import (
     precisions,
     protocol,
     setting_text,
+    why_left_out,
 )
 from fer_ssl.reports.markdown import line
 from fer_ssl.reports.run import Run
@@ -32,13 +33,18 @@ HEAD = (*SETTINGS, "macro-F1", f"over {BASELINE}", "accuracy", "kept", "right", 
 def write_table(paths: Sequence[Path], target: Path) -> Path:
     """Write the table of all runs at or below `paths` to `target` and return it.
 
-    Raises DataError when no finished run is found.
+    Raises DataError when no finished run with scores of a test split is found.
     """
-    runs, unfinished = find_runs(paths)
+    runs, others = find_runs(paths)
+    left_out = [(path, why_left_out(path)) for path in others]
     if not runs:
-        raise DataError(f"no finished run at or below {', '.join(map(str, paths))}: train one with fer_ssl.train")
+        told = "".join(f" ({path}: {why})" for path, why in left_out[:1])
+        raise DataError(
+            f"no finished run with scores of a test split at or below {', '.join(map(str, paths))}{told}: train one "
+            "with fer_ssl.train score=null"
+        )
     kept, repeats = drop_repeats(runs)
-    notes = [f"Left out, unfinished: `{path}`." for path in unfinished]
+    notes = [f"Left out, {why}: `{path}`." for path, why in left_out]
     notes += [f"Left out, a repeat of the same configuration and seed: `{run.path}`." for run in repeats]
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text("\n".join([*_preamble(kept), *_tables(kept), *_bullets(notes)]) + "\n", encoding="utf-8")

@@ -135,7 +135,7 @@ def test_a_run_from_before_a_part_that_does_nothing_is_like_one_of_today(make_sc
     assert composed("run_dir=.").refit == {"_target_": "fer_ssl.refit.AsTrained"}
 
 
-def test_unfinished_runs_are_named(make_scored: Make, tmp_path: Path) -> None:
+def test_runs_that_are_left_out_are_named_with_the_reason(make_scored: Make, tmp_path: Path) -> None:
     make_scored("done")
     crashed = make_scored("crashed")
     (crashed / "metrics.json").unlink()
@@ -144,9 +144,9 @@ def test_unfinished_runs_are_named(make_scored: Make, tmp_path: Path) -> None:
     (tmp_path / "done" / ".hydra").mkdir()
     (tmp_path / "done" / ".hydra" / "config.yaml").write_text("a: 1")
     text = write(tmp_path)
-    assert [line for line in text.splitlines() if "unfinished" in line] == [
+    assert [line for line in text.splitlines() if "Left out" in line] == [
         f"- Left out, unfinished: `{crashed}`.",
-        f"- Left out, unfinished: `{unscored}`.",
+        f"- Left out, not scored on the test split: `{unscored}`.",
     ]
 
 
@@ -172,7 +172,10 @@ def test_rows_of_two_pools_are_told_apart(make_scored: Make, tmp_path: Path) -> 
     assert "| dtm_infonce (25) | share |" in text
 
 
-def test_no_run_is_an_error(tmp_path: Path) -> None:
+def test_no_run_is_an_error(make_scored: Make, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no finished run"):
+        write_table([tmp_path], tmp_path / "results.md")
+    (make_scored("trial") / "metrics.json").write_text('{"val": {"macro_f1": 0.5}}')
+    with pytest.raises(DataError, match=r"trial: not scored on the test split\): train one"):
         write_table([tmp_path], tmp_path / "results.md")
     assert not (tmp_path / "results.md").exists()
