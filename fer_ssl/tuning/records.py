@@ -2,13 +2,16 @@
 
 import csv
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
+
+from fer_ssl.tuning.space import as_override, is_group
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -42,19 +45,16 @@ def write_trials(path: Path, study: "Study") -> None:
 def write_best(folder: Path, cfg: DictConfig, best: "FrozenTrial", overrides: Sequence[str]) -> Path:
     """Write the best parameters as `experiment/tuned.yaml` and return its path.
 
-    Its parts are those of the search's own `+experiment`; other overrides of the search stand in its head.
+    Its parts are those that the search added by `+group=choice`; other overrides of the search stand in its head.
     """
-    base = [each.split("=", 1)[1] for each in overrides if each.startswith("+experiment=")]
-    taken = ("experiment", *best.params)  # the file itself has these
-    others = [each for each in overrides if each.lstrip("+~").partition("=")[0] not in taken]
-    # a group of which one takes a list, as loss, is not among Hydra's choices
-    choices = HydraConfig.get().runtime.choices
-    groups = {key: each for key, each in best.params.items() if key in choices or isinstance(cfg.get(key), DictConfig)}
-    values = {key: value for key, value in best.params.items() if key not in groups}
-    parts = [*base, *({f"override /{group}": _choice(value)} for group, value in groups.items()), "_self_"]
-    body: dict[str, Any] = {"defaults": parts, "name": f"{cfg.name}_tuned"}
-    for key, value in values.items():
-        _put(body, key.split("."), value)
+    kept = [each for each in overrides if each.lstrip("+~").partition("=")[0] not in best.params]
+    kept += [as_override(key, value) for key, value in best.params.items() if key.startswith("+")]
+    given = OverridesParser.create().parse_overrides(kept)
+    # behind +experiment=tuned they would have the last word, and in a trial the parameters have it
+    added = [each for each in given if each.is_add() and _chooses(each)]
+    others = [str(each.input_line) for each in given if each not in added]
+    parts = [part for each in added for part in _parts(each)]
+    body = _experiment(f"{cfg.name}_tuned", parts, best.params)
     command = shlex.join(["python", "-m", "fer_ssl.train", "--config-dir", str(folder), "+experiment=tuned", *others])
     score = f"{100 * (best.value or 0):.2f}"
     head = f"# @package _global_\n# Best of a search: trial {place(best)}, macro-F1 {score} on validation\n"
@@ -62,6 +62,27 @@ def write_best(folder: Path, cfg: DictConfig, best: "FrozenTrial", overrides: Se
     path.parent.mkdir(exist_ok=True)
     path.write_text(f"{head}# {command}\n{yaml.safe_dump(body, sort_keys=False)}", encoding="utf-8")
     return path
+
+
+def _experiment(name: str, parts: Sequence[Any], params: Mapping[str, Any]) -> dict[str, Any]:
+    choices = [{f"override /{key}": _choice(value)} for key, value in params.items() if is_group(key)]
+    body: dict[str, Any] = {"defaults": [*parts, *choices, "_self_"], "name": name}
+    for key, value in params.items():
+        if not is_group(key) and not key.startswith("+"):
+            _put(body, key.split("."), value)
+    return body
+
+
+def _chooses(given: Override) -> bool:
+    return is_group(given.key_or_group) and not isinstance(given.value(), dict)  # Hydra takes a mapping for values
+
+
+def _parts(added: Override) -> list[Any]:
+    """Return the lines of a file in experiment/ that add what `+group=choice` adds."""
+    choice = added.value()
+    if added.key_or_group == "experiment":  # the file's own group, of which Hydra takes no second choice
+        return choice if isinstance(choice, list) else [choice]
+    return [{f"/{added.get_key_element().lstrip('+')}": choice}]
 
 
 def _choice(value: Any) -> Any:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hydra import compose
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 
 from fer_ssl.errors import ConfigError
@@ -61,3 +62,9 @@ def require_known(space: Mapping[str, Any], overrides: Sequence[str]) -> None:
 def as_override(key: str, value: Any) -> str:
     """Return `key=value` for a command line; null for None."""
     return f"{key}={'null' if value is None else value}"
+
+
+def is_group(key: str) -> bool:
+    """Return whether `key`, such as `optim` or `optim@other`, chooses among files."""
+    sources = GlobalHydra.instance().config_loader().get_sources()
+    return any(source.is_group(key.partition("@")[0]) for source in sources)
