@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from fer_ssl.masking import masked
+from fer_ssl.masking import masked_tree
 
 JOURNAL = "jobs.jsonl"
 
@@ -38,7 +38,8 @@ class Entry:
 
 def record(path: Path, entry: Entry) -> None:
     """Append `entry`, its secrets masked; several processes may write to one journal."""
-    line = masked(json.dumps(asdict(entry))).encode() + b"\n"
+    # masked before JSON's escapes are there, which a mask could tear apart
+    line = json.dumps(masked_tree(asdict(entry))).encode() + b"\n"
     with path.open("ab+") as file:
         size = file.seek(0, os.SEEK_END)
         if size and os.pread(file.fileno(), 1, size - 1) != b"\n":

@@ -32,5 +32,12 @@ def test_secrets_are_masked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert read_journal(tmp_path / "jobs.jsonl")["a"].error == "no ***"
 
 
+def test_a_masked_secret_costs_no_line(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.jsonl"
+    record(path, Entry("a", "failed", ['data.root="https://host/faces?token=0123456789"'], error="no such face"))
+    entry = read_journal(path)["a"]
+    assert (entry.overrides, entry.error) == (['data.root="https://host/faces?token=***"'], "no such face")
+
+
 def test_no_journal_holds_no_entries(tmp_path: Path) -> None:
     assert read_journal(tmp_path / "jobs.jsonl") == {}
