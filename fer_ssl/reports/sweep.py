@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -175,18 +176,21 @@ def _theirs(group: Sequence[Run], groups: Sequence[Sequence[Run]], baseline: str
 def _settled(path: Path, runs: Sequence[Run], unfinished: Sequence[Path]) -> tuple[list[Run], list[str]]:
     """Return the runs whose scores count, and a line for every job and run that did not come to an end.
 
-    Scores beside an attempt that failed or still runs are of an earlier one, maybe with other settings.
+    Scores beside an attempt that failed or still runs are of an earlier one, maybe with other settings, unless they
+    are newer than it: those are of a run that was finished outside the sweep, as its last words may advise.
     """
     journal = read_journal(path / JOURNAL)
     places = {(path / name).resolve(): entry for name, entry in journal.items()}
-    settled = [run for run in runs if _is_over(places.get(run.path.resolve()))]
+    settled = [run for run in runs if _counts(run, places.get(run.path.resolve()))]
     scored = {run.path.resolve() for run in settled}
     named = [_told(entry) for place, entry in places.items() if place not in scored]
     return settled, named + [f"{each.name}: unfinished" for each in unfinished if each.resolve() not in places]
 
 
-def _is_over(entry: Entry | None) -> bool:
-    return entry is None or entry.state in DONE
+def _counts(run: Run, entry: Entry | None) -> bool:
+    if entry is None or entry.state in DONE:
+        return True
+    return (run.path / "metrics.json").stat().st_mtime > datetime.fromisoformat(entry.end or entry.start).timestamp()
 
 
 def _told(entry: Entry) -> str:

@@ -25,6 +25,7 @@ from fer_ssl.reports.sweep_figures import strokes
 
 Make = Callable[..., Path]
 SEEDS = range(3)
+EARLY = "2020-01-01T00:00:00.000+00:00"  # before any file of a test
 SHIFTS = {"full": (0.1, 0.111, 0.131), "no_infonce": (0.08, 0.07, 0.14), "no_pool": (0.0, 0.02, 0.01)}
 
 
@@ -172,6 +173,16 @@ def test_scores_of_an_attempt_before_a_failed_one_do_not_count(sweep: Path) -> N
     assert rows["full"]["seeds"] == "0 1"
     assert rows["no_infonce"]["pairs"] == "2"
     assert text.endswith("- full_seed2: ValueError: no\n")
+
+
+def test_a_run_that_was_finished_outside_its_sweep_counts(sweep: Path, make_scored: Make) -> None:
+    record(sweep / "jobs.jsonl", Entry("full_seed3", "failed", [], start=EARLY, end=EARLY, error="the disk is full"))
+    record(sweep / "jobs.jsonl", Entry("full_seed4", "running", [], start=EARLY))
+    for seed in (3, 4):
+        make_scored(f"sweep/full_seed{seed}", name="full", seed=seed)
+    rows, text = written(sweep)
+    assert rows["full"]["seeds"] == "0 1 2 3 4"
+    assert "Not in the tables" not in text
 
 
 def test_a_sweep_without_a_finished_run_says_what_became_of_it(tmp_path: Path) -> None:
