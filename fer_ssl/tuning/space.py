@@ -1,6 +1,7 @@
 """The space of a search: which values a dotted key or a config group may take."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from hydra import compose
@@ -47,16 +48,39 @@ def candidates(values: Any) -> list[Any]:
 
 
 def require_known(space: Mapping[str, Any], overrides: Sequence[str]) -> None:
-    """Raise ConfigError for a key or choice that the training configuration does not have."""
+    """Raise ConfigError for a key or choice that the training configuration does not have, alone or beside another."""
+    first = {key: candidates(values)[0] for key, values in space.items()}
+    _require(first, list(first), overrides)
     for key, values in space.items():
-        for value in candidates(values):
-            try:
-                compose("train", overrides=[*overrides, as_override(key, value)])
-            except HydraException as error:
-                reason = str(error).splitlines()[0]
-                raise ConfigError(
-                    f"space.{key} cannot be set to {value} ({reason}); mend the file of conf/space"
-                ) from None
+        for value in candidates(values)[1:]:
+            _require(first | {key: value}, [key], overrides)
+
+
+def _require(chosen: Mapping[str, Any], suspects: Sequence[str], overrides: Sequence[str]) -> None:
+    """Raise ConfigError where the `chosen` values cannot be set; one of the `suspects` is at fault, maybe with another.
+
+    One composition where they can: what is at fault is looked for only then.
+    """
+    reason = _refusal(chosen, overrides)
+    if reason is None:
+        return
+    # the same reason, for a key may lack nothing but another of the chosen ones
+    for key in suspects:
+        if _refusal({key: chosen[key]}, overrides) == reason:
+            raise ConfigError(f"space.{key} cannot be set to {chosen[key]} ({reason}); mend the file of conf/space")
+    pairs = ({key: chosen[key], other: chosen[other]} for key, other in product(suspects, chosen) if other != key)
+    together = next((pair for pair in pairs if _refusal(pair, overrides) == reason), chosen)
+    told = " and ".join(f"space.{key}={value}" for key, value in together.items())
+    raise ConfigError(f"{told} cannot be set together ({reason}); leave one of them out of the file of conf/space")
+
+
+def _refusal(chosen: Mapping[str, Any], overrides: Sequence[str]) -> str | None:
+    """Return why the training configuration cannot be composed with the `chosen` values, None where it can."""
+    try:
+        compose("train", overrides=[*overrides, *(as_override(key, value) for key, value in chosen.items())])
+    except HydraException as error:
+        return str(error).splitlines()[0]
+    return None
 
 
 def as_override(key: str, value: Any) -> str:
