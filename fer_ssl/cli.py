@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from fer_ssl.errors import ConfigError, FerError
 from fer_ssl.jobs.command import typed
-from fer_ssl.keys import meant_instead, require_own_terms, require_read
+from fer_ssl.keys import meant_instead, require_own_terms, require_read, require_taken
 from fer_ssl.masking import Masked, masked
 from fer_ssl.usage import usage
 from fer_ssl.values import require_kinds
@@ -72,6 +72,7 @@ def verb(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
                     return print(usage(sys.modules[run.__module__].__doc__ or "", CONF, config_name, own))
             told(lambda: require_launcher(sys.argv[1:]))
             told(lambda: require_folder(sys.argv[1:]))
+            told(lambda: require_taken(config_name, sys.argv[1:]))
             try:
                 with reader_may_leave():
                     return cast(Callable[[], Any], main)()

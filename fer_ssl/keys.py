@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from hydra import compose, initialize_config_dir
@@ -27,6 +27,27 @@ READ = {
     "unlabeled": {"name", "root", "from_source", "pool"},
     "optim": {"optimizer", "weight_decay"},
 }
+# of keys that a verb does not take, what it does and what to type instead
+_OTHER_FACES = (
+    "pseudo_label labels the pool of the checkpoint's run; for other faces: python -m fer_ssl.predict ckpt_path=<file> "
+    "unlabeled=folder unlabeled.root=<dir>"
+)
+_NO_LABELS = "predict is of faces without labels; set unlabeled=folder unlabeled.root=<dir>"
+_LABELED = "evaluate scores labeled faces; set data=<name> data.root=<dir>, or ask fer_ssl.predict about others"
+INSTEAD = {
+    ("pseudo_label", "unlabeled"): _OTHER_FACES,
+    ("pseudo_label", "data"): _OTHER_FACES,
+    ("predict", "data"): _NO_LABELS,
+    ("evaluate", "unlabeled"): _LABELED,
+}
+
+
+def require_taken(verb: str, arguments: Sequence[str]) -> None:
+    """Raise ConfigError for a part that a verb does not take, which Hydra would advise to append."""
+    for argument in arguments:
+        group = argument.lstrip("+").partition("=")[0].removesuffix(".root")
+        if told := INSTEAD.get((verb, group)):
+            raise ConfigError(f"{argument} changes nothing: {told}")
 
 
 def require_read(cfg: DictConfig, conf: Path, verb: str) -> None:
@@ -36,12 +57,13 @@ def require_read(cfg: DictConfig, conf: Path, verb: str) -> None:
     """
     content = OmegaConf.to_container(cfg, resolve=False)
     assert isinstance(content, dict)
-    referred = set(_references(content))
-    _require(content, "", _at_top(conf, verb), referred)
-    for name, read in READ.items():
-        base = conf / name / "base.yaml"
+    within = {str(name): set(_references(value, (str(name),))) for name, value in content.items()}
+    # a part of no use to the verb refers to its own keys, as conf/unlabeled/folder.yaml does
+    _require(content, "", _at_top(conf, verb), {key for name, keys in within.items() for key in keys - {name}})
+    referred = set().union(*within.values())
+    for name in READ:
         if isinstance(content.get(name), dict):
-            _require(content[name], f"{name}.", read | (_keys(base) if base.exists() else set()), referred)
+            _require(content[name], f"{name}.", _in_section(conf, verb, name), referred)
 
 
 def _require(section: Mapping[Any, Any], place: str, read: set[str], referred: set[str]) -> None:
@@ -91,7 +113,7 @@ def _alike(key: str, other: str) -> bool:
 def _at_top(conf: Path, verb: str) -> set[str]:
     """Return the keys and groups of a verb's file, and of those that it includes."""
     read = _keys(conf / f"{verb}.yaml")
-    for entry in yaml.safe_load((conf / f"{verb}.yaml").read_text(encoding="utf-8"))["defaults"]:
+    for entry in _content(conf / f"{verb}.yaml")["defaults"]:
         if isinstance(entry, dict):
             read |= {str(group).removeprefix("set@") for group in entry}
         elif entry != "_self_":
@@ -99,8 +121,19 @@ def _at_top(conf: Path, verb: str) -> set[str]:
     return read
 
 
+def _in_section(conf: Path, verb: str, name: str) -> set[str]:
+    """Return the keys of a section that the verb's file itself writes; of a part, those of its base and of READ."""
+    own = _content(conf / f"{verb}.yaml").get(name)
+    base = conf / name / "base.yaml"
+    return set(own) if isinstance(own, dict) else READ[name] | (_keys(base) if base.exists() else set())
+
+
 def _keys(file: Path) -> set[str]:
-    return {str(key) for key in yaml.safe_load(file.read_text(encoding="utf-8"))} - {"defaults"}
+    return set(_content(file)) - {"defaults"}
+
+
+def _content(file: Path) -> dict[str, Any]:
+    return cast(dict[str, Any], yaml.safe_load(file.read_text(encoding="utf-8")))
 
 
 def _references(node: Any, place: tuple[str, ...] = ()) -> Iterator[str]:

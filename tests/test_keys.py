@@ -10,7 +10,7 @@ from running import composed
 
 from fer_ssl.cli import CONF
 from fer_ssl.errors import ConfigError
-from fer_ssl.keys import READ, meant_instead, require_own_terms, require_read
+from fer_ssl.keys import READ, meant_instead, require_own_terms, require_read, require_taken
 
 VERBS = ("train", "evaluate", "predict", "audit", "prepare", "pseudo_label", "self_train", "tune")
 CHOICES = [
@@ -48,6 +48,38 @@ def test_every_verb_reads_its_own_file(verb: str) -> None:
 def test_a_misspelled_key_is_an_error(override: str, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         require_read(composed(override), CONF, "train")
+
+
+@pytest.mark.parametrize(
+    ("verb", "part", "told"),
+    [
+        ("pseudo_label", "+unlabeled=folder", "nothing reads unlabeled;"),
+        ("pseudo_label", "+data=folder", "nothing reads data;"),
+        ("evaluate", "+unlabeled=folder", "nothing reads unlabeled;"),
+        ("predict", "+data=folder", r"nothing reads data\.\w+;"),
+        ("predict", "+data.root=faces", r"nothing reads data\.root;"),
+        ("train", "+set=folder", "nothing reads set;"),
+    ],
+)
+def test_a_part_that_refers_to_itself_alone_is_an_error(verb: str, part: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        require_read(composed(part, config=verb), CONF, verb)
+
+
+@pytest.mark.parametrize(
+    ("verb", "argument", "told"),
+    [
+        ("pseudo_label", "unlabeled=folder", r"pool of the checkpoint's run; .*fer_ssl\.predict"),
+        ("pseudo_label", "+data.root=faces", r"pool of the checkpoint's run; .*fer_ssl\.predict"),
+        ("predict", "data=folder", r"set unlabeled=folder unlabeled\.root="),
+        ("evaluate", "+unlabeled=folder", r"set data=<name> data\.root="),
+    ],
+)
+def test_a_part_that_a_verb_does_not_take_names_what_it_takes(verb: str, argument: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        require_taken(verb, ["ckpt_path=last.ckpt", argument])
+    require_taken(verb, ["-m", "ckpt_path=last.ckpt", f"{argument.partition('=')[0]}.channels=1"])
+    require_taken("train", [argument])
 
 
 @pytest.mark.parametrize(
