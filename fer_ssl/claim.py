@@ -25,16 +25,16 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LOCKED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)
 
 KEPT = ("metrics.json", "checkpoints/last.ckpt")  # what would be a loss
-# of an earlier run in the folder; the metrics first: other ranks ask whether the run is finished
+# of an earlier run in the folder; the metrics first: with them a run looks finished
 OF_THE_END = ("metrics.json", "pseudo_labels.parquet", "rejected.csv")
 
 
 @contextmanager
 def claimed(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
-    """Hold `run_dir` and write the resolved configuration into it, before anything is loaded.
+    """Hold `run_dir`, before anything is loaded, and write the resolved configuration into it if no run is there.
 
-    Warns of an earlier run in it, where this one begins. The first rank holds it for all. Raises ConfigError for a
-    directory that cannot be written or that a living run holds; the hold of a run that was killed ends with it.
+    The first rank holds it for all. Raises ConfigError for a directory that cannot be written or that a living run
+    holds; the hold of a run that was killed ends with it.
     """
     if getattr(rank_zero_only, "rank", 0):
         yield
@@ -48,16 +48,24 @@ def claimed(run_dir: Path, cfg: DictConfig) -> Iterator[None]:
         if not held(lock.fileno()):
             raise ConfigError(f"another run is writing to {run_dir}; wait for its end, or set hydra.run.dir=<dir>")
         try:
-            if cfg.ckpt_path is None and any((run_dir / name).exists() for name in KEPT):
-                log.warning("%s holds an earlier run, which this one replaces; hydra.run.dir=<dir> keeps it", run_dir)
-            for name in OF_THE_END:
-                (run_dir / name).unlink(missing_ok=True)
-            with whole(run_dir / "config.yaml") as partial:
-                partial.write_text(written(cfg))
+            if not _holds_run(run_dir):
+                _write_config(run_dir, cfg)
         except OSError as error:
             raise _unwritable(run_dir, error) from None
         with _storage_told(run_dir):
             yield
+
+
+def begin(run_dir: Path, cfg: DictConfig) -> None:
+    """Remove the results of an earlier run in `run_dir`, with a warning where none is resumed, and write `config.yaml`.
+
+    Nothing may be left by then that could refuse the run: a mistake must not cost the results of another.
+    """
+    if cfg.ckpt_path is None and _holds_run(run_dir):
+        log.warning("%s holds an earlier run, which this one replaces; hydra.run.dir=<dir> keeps it", run_dir)
+    for name in OF_THE_END:
+        (run_dir / name).unlink(missing_ok=True)
+    _write_config(run_dir, cfg)
 
 
 def finished(run_dir: Path, cfg: DictConfig) -> dict[str, Any] | None:
@@ -77,6 +85,15 @@ def finished(run_dir: Path, cfg: DictConfig) -> dict[str, Any] | None:
 def written(cfg: DictConfig) -> str:
     """Return the resolved configuration as a run directory holds it: YAML without secrets."""
     return OmegaConf.to_yaml(OmegaConf.create(masked_tree(OmegaConf.to_container(cfg, resolve=True))))
+
+
+def _holds_run(run_dir: Path) -> bool:
+    return any((run_dir / name).exists() for name in KEPT)
+
+
+def _write_config(run_dir: Path, cfg: DictConfig) -> None:
+    with whole(run_dir / "config.yaml") as partial:
+        partial.write_text(written(cfg))
 
 
 def _without_start(text: str) -> dict[str, Any]:

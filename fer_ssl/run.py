@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 
 from fer_ssl import dist
 from fer_ssl.build import build_data, build_module, build_trainer, plain
+from fer_ssl.callbacks.beginning import Beginning
 from fer_ssl.callbacks.checkpoint import LastCheckpoint
 from fer_ssl.callbacks.telemetry import Telemetry
 from fer_ssl.check import check
@@ -27,12 +28,12 @@ from fer_ssl.checkpoints import (
     require_space,
     require_state,
 )
-from fer_ssl.claim import claimed, finished
+from fer_ssl.claim import begin, claimed, finished
 from fer_ssl.compiling import compile_parts
 from fer_ssl.data.labels import class_counts, scarce
 from fer_ssl.data.module import FaceData
 from fer_ssl.devices import check_devices
-from fer_ssl.errors import ConfigError, WorkerError
+from fer_ssl.errors import ConfigError, FerError, WorkerError
 from fer_ssl.jobs.pool import REQUEUE
 from fer_ssl.loggers import HistoryLogger, close_loggers
 from fer_ssl.module import SemiSupervised
@@ -70,7 +71,7 @@ def run(cfg: DictConfig) -> dict[str, Any]:
         log.info("%s is finished and left as it is", run_dir)
         return done
     resume_from = checkpoint_path(cfg.ckpt_path, run_dir)
-    if resume_from is not None:  # before what an earlier run left in the folder is written anew
+    if resume_from is not None:
         require_same_run(resume_from, plain(cfg))
     with claimed(run_dir, cfg):
         results = _train(cfg, run_dir, resume_from)
@@ -83,11 +84,11 @@ def _train(cfg: DictConfig, run_dir: Path, resume_from: Path | None) -> dict[str
     data = build_data(cfg)
     try:
         data.setup()
-    finally:  # also where too little is left to learn from: the file tells why
+    except FerError:
         _write_refused(run_dir, data)
+        raise
     _require_splits(cfg.score, data)
     _tell_scarce(data, asked=cfg.data.labels_per_class is not None or cfg.data.split_file is not None)
-    _write_data(run_dir, data)
     pool_size = 0 if data.pool is None else len(data.pool)
     counts = (data.class_counts, data.taught_counts)
     module = build_module(cfg, data.space, pool_size, data.people, *counts, fresh=resume_from is None)
@@ -100,6 +101,7 @@ def _train(cfg: DictConfig, run_dir: Path, resume_from: Path | None) -> dict[str
     if cfg.compile is not None:
         compile_parts(module, cfg.compile)
     trainer = build_trainer(cfg, run_dir)
+    trainer.callbacks.append(Beginning(lambda: _begin(cfg, run_dir, data)))  # type: ignore[attr-defined]
     status = "failed"
     try:
         with together(run_dir, trainer.global_rank, trainer.world_size):
@@ -226,9 +228,17 @@ def summarise(trainer: Trainer, data: FaceData, scored: dict[str, Scored]) -> di
     return results | {"classes": classes, "environment": environment()}
 
 
+def _begin(cfg: DictConfig, run_dir: Path, data: FaceData) -> None:
+    begin(run_dir, cfg)
+    data.admission.write(run_dir / "refused.parquet")
+    _write_data(run_dir, data)
+
+
 @rank_zero_only
 def _write_refused(run_dir: Path, data: FaceData) -> None:
-    data.admission.write(run_dir / "refused.parquet")
+    """Tell why too little is left to learn from, where faces were left out."""
+    if data.admission.refused:
+        data.admission.write(run_dir / "refused.parquet")
 
 
 @rank_zero_only

@@ -48,12 +48,14 @@ class LastCheckpoint(Checkpoint):
         self.leaving = Leaving()
         self._saved_at = self._stood_at = -1
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if self.best and not (trainer.limit_val_batches and trainer.datamodule.val_dataloader()):  # type: ignore[attr-defined]
             raise ConfigError(
                 "callback.checkpoint.best=true keeps the best by validation, and this run has none; set "
                 "data.val_fraction=0.1, or callback.checkpoint.best=false"
             )
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._saved_at = self._stood_at = trainer.global_step
         self.leaving.listen()
 
