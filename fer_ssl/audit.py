@@ -53,6 +53,8 @@ def audit(cfg: DictConfig) -> dict[str, Any]:
 def _check(cfg: DictConfig) -> None:
     require_roots(cfg)
     require_values(cfg)
+    if isinstance(cfg.against, str):
+        raise ConfigError(f"against={cfg.against} chooses no set; set set@against={cfg.against} against.root=<dir>")
     if cfg.against is not None and cfg.against.get("root", "") is None:
         raise ConfigError(f"against={cfg.against.name} needs the place of its files; set against.root=<dir>")
     if not 0 <= cfg.distance <= FARTHEST:

@@ -43,8 +43,11 @@ INSTEAD = {
 
 
 def require_taken(verb: str, arguments: Sequence[str]) -> None:
-    """Raise ConfigError for a part that a verb does not take, which Hydra would advise to append."""
+    """Raise ConfigError for a part that a verb does not take, or not like this: Hydra would advise to append it."""
+    chosen = any(argument.lstrip("+").startswith("set@against=") for argument in arguments)
     for argument in arguments:
+        if verb == "audit" and not chosen and argument.lstrip("+").startswith("against."):
+            raise ConfigError(f"{argument} is of no set yet; set set@against=<name> against.root=<dir>")
         group = argument.lstrip("+").partition("=")[0].removesuffix(".root")
         if told := INSTEAD.get((verb, group)):
             raise ConfigError(f"{argument} changes nothing: {told}")

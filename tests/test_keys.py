@@ -82,6 +82,14 @@ def test_a_part_that_a_verb_does_not_take_names_what_it_takes(verb: str, argumen
     require_taken("train", [argument])
 
 
+def test_the_root_of_a_set_to_compare_with_needs_the_set() -> None:
+    with pytest.raises(
+        ConfigError, match=r"against\.root=faces is of no set yet; set set@against=<name> against\.root="
+    ):
+        require_taken("audit", ["against=rafdb", "against.root=faces"])
+    require_taken("audit", ["set@against=rafdb", "against.root=faces"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "absent", "meant"),
     [

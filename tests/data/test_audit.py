@@ -134,6 +134,8 @@ def test_a_mistake_names_its_key(override: str, message: str, planted: Path, tmp
 def test_a_set_without_its_place_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"against=folder needs the place of its files; set against\.root="):
         audited(tmp_path, tmp_path / "run", "set@against=folder")
+    with pytest.raises(ConfigError, match=r"against=rafdb chooses no set; set set@against=rafdb against\.root="):
+        audited(tmp_path, tmp_path / "run", "against=rafdb")
 
 
 def test_near_twins_are_searched_for_by_default() -> None:
