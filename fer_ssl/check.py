@@ -49,6 +49,7 @@ def check(cfg: DictConfig) -> None:
 
 
 def _numbers_make_sense(cfg: DictConfig) -> None:
+    require_kind("trainer.max_steps", cfg.trainer.max_steps, int)  # before the parts that are told it
     for key in ("optim.lr", *COUNTS, *SHARES):
         require_kind(key, OmegaConf.select(cfg, key), float)
     require_range("optim.lr", cfg.optim.lr)

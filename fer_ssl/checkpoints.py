@@ -52,7 +52,8 @@ def checkpoint_path(ckpt_path: str | None, run_dir: Path) -> Path | None:
         return newest_whole(run_dir / "checkpoints")
     path = run_dir / "checkpoints" / "last.ckpt" if ckpt_path == "last" else Path(ckpt_path)
     if not path.is_file():
-        raise ConfigError(f"ckpt_path={ckpt_path}: there is no checkpoint {path}; set hydra.run.dir=<the run's folder>")
+        remedy = "hydra.run.dir=<the run's folder>" if ckpt_path == "last" else "ckpt_path=<file>"
+        raise ConfigError(f"ckpt_path={ckpt_path}: there is no checkpoint {path}; set {remedy}")
     return path
 
 
@@ -76,8 +77,8 @@ def newest_whole(folder: Path) -> Path | None:
     return None
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
-    """Return the content of a checkpoint.
+def read_checkpoint(path: Path, otherwise: str = "") -> Checkpoint:
+    """Return the content of a checkpoint; `otherwise` is what else may be set where it cannot be read.
 
     Raises ConfigError for a file that is not there, broken, not one of fer_ssl, or that would run code.
     """
@@ -95,7 +96,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ConfigError(
-            f"checkpoint {path} cannot be read ({reason}); set ckpt_path=<run>/checkpoints/last.ckpt, or auto to go on"
+            f"checkpoint {path} cannot be read ({reason}); set ckpt_path=<run>/checkpoints/last.ckpt{otherwise}"
         ) from None
     if not isinstance(checkpoint, dict) or "config" not in checkpoint or "classes" not in checkpoint:
         raise ConfigError(f"{path} is not a checkpoint of fer_ssl; set ckpt_path=<run>/checkpoints/last.ckpt")
@@ -146,7 +147,7 @@ def require_same_run(path: Path, wanted: dict[str, Any]) -> None:
 
     Any other `ckpt_path` asks for that checkpoint, so what it changes is told as a warning.
     """
-    saved = read_checkpoint(path)
+    saved = read_checkpoint(path, otherwise=", or auto to go on")
     require_network(saved, wanted, path)
     changes = changed_settings(saved["config"], wanted)
     if wanted["ckpt_path"] == "auto" and (changes := changes + changed_length(saved["config"], wanted)):

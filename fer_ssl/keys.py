@@ -94,7 +94,8 @@ def meant_instead(
     if absent is None:
         return None
     given = {argument: argument.partition("=")[0] for argument in arguments if "=" in argument}
-    choices = [each for each, key in given.items() if key[0] != "-" and "." not in key and key != absent[1]]
+    chosen = {each: key for each, key in given.items() if key[0] != "-" and ("." not in key or "@" in key)}
+    choices = [each for each, key in chosen.items() if key != absent[1]]
     choices += [] if own is None else [f"hydra.searchpath=[file://{own.resolve()}]"]
     try:
         with initialize_config_dir(str(conf), version_base="1.3"):
@@ -103,7 +104,7 @@ def meant_instead(
         return None
     content = OmegaConf.to_container(cfg, resolve=False)
     assert isinstance(content, dict)
-    known = {key[: dot.start()] for key, _ in flat(content) for dot in re.finditer(r"\.|$", key)}
+    known = {key[: dot.start()] for key, _ in flat(content) for dot in re.finditer(r"\.|$", key)} - {absent[1]}
     return next(iter(get_close_matches(absent[1], [key for key in known if _alike(key, absent[1])], 1)), None)
 
 

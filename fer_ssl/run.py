@@ -146,7 +146,11 @@ def _dead_worker(error: BaseException | None) -> str | None:
 
 
 def _require_splits(asked: Sequence[str] | None, data: FaceData) -> None:
-    absent = sorted(set(asked or ()) - (set(SCORED) & set(data.roles())))
+    if strange := sorted(set(asked or ()) - set(SCORED)):
+        raise ConfigError(
+            f"score names {strange[0]}, and what is scored is {' or '.join(SCORED)}; set score=[test,val]"
+        )
+    absent = sorted(set(asked or ()) - set(data.roles()))
     if absent:
         raise ConfigError(f"there is no {absent[0]} split to score; set data.val_fraction=0.1, or score=null")
 

@@ -11,7 +11,7 @@ import torch
 from comparing import differences
 from running import trained
 
-from fer_ssl.checkpoints import newest_whole, read_checkpoint
+from fer_ssl.checkpoints import checkpoint_path, newest_whole, read_checkpoint, require_same_run
 from fer_ssl.errors import ConfigError
 
 CONTENT = {"config": {"name": "a"}, "classes": ["calm", "glad"], "weights": torch.arange(200.0)}
@@ -41,8 +41,20 @@ def test_a_flipped_bit_is_noticed_or_changes_nothing(path: Path) -> None:
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
 def test_a_cut_file_is_noticed(share: float, path: Path) -> None:
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-    with pytest.raises(ConfigError, match=r"cannot be read .* set ckpt_path=<run>/checkpoints/last\.ckpt, or auto"):
+    with pytest.raises(ConfigError, match=r"cannot be read .* set ckpt_path=<run>/checkpoints/last\.ckpt$"):
         read_checkpoint(path)
+    with pytest.raises(ConfigError, match=r"set ckpt_path=<run>/checkpoints/last\.ckpt, or auto to go on$"):
+        require_same_run(path, {"ckpt_path": str(path)})
+
+
+@pytest.mark.parametrize(
+    ("given", "remedy"), [("last", r"hydra\.run\.dir=<the run's folder>"), ("/nowhere.ckpt", "ckpt_path=<file>")]
+)
+def test_the_remedy_for_a_checkpoint_that_is_not_there_is_of_what_was_given(
+    given: str, remedy: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=f"there is no checkpoint .*; set {remedy}$"):
+        checkpoint_path(given, tmp_path)
 
 
 def test_the_folder_of_a_run_is_told_from_its_checkpoint(tmp_path: Path) -> None:

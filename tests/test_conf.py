@@ -200,6 +200,7 @@ def test_sets_of_a_mixture_may_lie_below_one_root() -> None:
         (["score=[]"], r"score=\[\] leaves nothing to be scored; set score=null"),
         (["teacher.decay=2"], r"teacher\.decay=2 makes no sense; set teacher\.decay from 0 to 1"),
         (["compile=fast"], r"compile=fast is no mode .* set compile=null or one of default"),
+        (["+experiment=best", "trainer.max_steps=abc"], r"^trainer\.max_steps=abc is no whole number"),
         (["trainer.max_steps=0"], r"trainer\.max_steps=0 trains nothing"),
     ],
 )

@@ -110,6 +110,14 @@ def test_the_key_that_was_meant_is_found(arguments: list[str], absent: str, mean
     assert meant_instead(ValueError(str(error)), CONF, "train", arguments) is None
 
 
+def test_the_refused_key_is_never_meant() -> None:
+    error = ConfigCompositionException("Could not override 'selection.threshold.floor'.")
+    arguments = ["selection.threshold.floor=0.5", "threshold@selection.threshold=fixed"]
+    assert meant_instead(error, CONF, "pseudo_label", arguments) is None
+    group = ConfigCompositionException("Could not override 'data'.")
+    assert meant_instead(group, CONF, "predict", ["data=folder"]) is None
+
+
 def test_the_key_of_a_part_of_the_users_own_is_found(tmp_path: Path) -> None:
     (tmp_path / "threshold").mkdir()
     (tmp_path / "threshold" / "mine.yaml").write_text("defaults: [dtm]\nsoftness: 1\n")

@@ -316,6 +316,13 @@ def test_an_unwritable_run_directory_is_told(tmp_path: Path) -> None:
         run(composed(*TINY, f"run_dir={tmp_path}/file/run"))
 
 
+def test_a_split_of_another_name_is_told_with_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"score names tset, and what is scored is test or val; set score=\[test,val\]"
+    ):
+        trained(tmp_path, "score=[val,tset]")
+
+
 def test_an_unknown_number_of_passes_names_the_choices(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"passes=three .* one, two, each"):
         trained(tmp_path, "passes=three")
