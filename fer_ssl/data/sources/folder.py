@@ -1,7 +1,7 @@
 """Labeled faces as image files in class folders."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from fer_ssl.types import Faces, LabelSpace, Splits, class_name
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 SPLIT_FOLDERS = {"val": ("val", "valid", "validation"), "test": ("test",)}
+SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "test", "testing"}  # in small letters
 
 
 class ImageFolder:
@@ -35,7 +36,7 @@ class ImageFolder:
 
     @cached_property
     def folders(self) -> dict[str, str]:
-        """Return the class of each class folder; raise DataError when there is none."""
+        """Return the class of each class folder; raise DataError when there is none, or when one looks like a split."""
         if isinstance(self.classes, Mapping):
             return {str(folder): class_name(name) for folder, name in self.classes.items()}
         names = subfolders(self._train) if self.classes is None else [class_name(name) for name in self.classes]
@@ -43,6 +44,11 @@ class ImageFolder:
             raise DataError(
                 f"expected one folder of images per class in {self._train}, but {found(self._train)}; "
                 "set data.root=<dir>"
+            )
+        if self.classes is None and self._train == self.root and (split := split_among(names)):
+            raise DataError(
+                f"folder {self.root / split} looks like a split, but there is no {self.root / 'train'} beside it; name "
+                f"the splits train/, val/ and test/, or set data.classes=[{','.join(names)}] where it is a class"
             )
         return {name: name for name in names}
 
@@ -105,6 +111,11 @@ def require_every_class(labels: Tensor, space: LabelSpace, folder: Path) -> None
         raise DataError(
             f"no image of class {empty[0]!r} in {folder}; add some, or set data.classes=[...] without {empty[0]!r}"
         )
+
+
+def split_among(names: Iterable[str]) -> str | None:
+    """Return the first of some names of classes that is rather one of a split, or None."""
+    return next((name for name in names if name.lower() in SPLIT_NAMES), None)
 
 
 def image_names(folder: Path) -> list[str]:

@@ -13,6 +13,7 @@ from fer_ssl.data.images import hold
 from fer_ssl.data.pools.prepared import packed
 from fer_ssl.data.preparing.manifest import read_manifest
 from fer_ssl.data.provenance import of_rows
+from fer_ssl.data.sources.folder import split_among
 from fer_ssl.data.sources.parquet import to_labels
 from fer_ssl.errors import DataError
 from fer_ssl.types import Faces, LabelSpace, Splits
@@ -36,10 +37,16 @@ class PreparedSource:
 
     @cached_property
     def space(self) -> LabelSpace:
-        """Return the classes in order; raise DataError where no face has a label."""
+        """Return the classes in order; raise DataError where no face has a label, or a label looks like a split."""
         names = self.classes or sorted(set(self._table["label"].to_pylist()) - {None})
         if not names:
             raise DataError(f"no face in {self.root} has a label; prepare the photos with pattern='(?P<label>[^/]+)/'")
+        if self.classes is None and (split := split_among(names)):
+            raise DataError(
+                f"{self.root} has the label {split!r}, which looks like a split; prepare the photos in train/, val/ "
+                "and test/ with pattern='(?P<split>[^/]+)/(?P<label>[^/]+)/', or set "
+                f"data.classes=[{','.join(names)}] where it is a class"
+            )
         return LabelSpace.of(self.root.name, names)
 
     def load(self, decoder: Decoder) -> Splits:

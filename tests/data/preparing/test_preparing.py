@@ -56,6 +56,14 @@ def test_faces_are_packed_and_read_back(photos: Path, tmp_path: Path) -> None:
     assert len(PreparedPool(out, limit=2).load(Decoder(48, 1, resident=False))) == 2
 
 
+def test_a_label_that_names_a_split_is_doubted(photos: Path, tmp_path: Path) -> None:
+    (photos / "glad").rename(photos / "Train")
+    packed(photos, tmp_path / "out")
+    with pytest.raises(DataError, match=r"label 'Train', which looks like a split; .* data\.classes=\[Train,calm\]"):
+        assert PreparedSource(tmp_path / "out").space
+    assert PreparedSource(tmp_path / "out", ["Train", "calm"]).space.classes == ("Train", "calm")
+
+
 def test_the_manifest_tells_provenance_and_digests(photos: Path, tmp_path: Path) -> None:
     packed(photos, tmp_path / "out")
     row = read_manifest(tmp_path / "out", "").to_pylist()[4]

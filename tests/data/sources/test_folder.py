@@ -27,6 +27,17 @@ def test_a_tree_without_split_folders_is_all_train(class_tree):
     assert splits.val is splits.test is None
 
 
+@pytest.mark.parametrize("names", [("Train", "Test"), ("training", "testing"), ("a", "validation")])
+def test_a_split_is_no_class_unless_it_is_said_to_be(class_tree, names):
+    for old, new in zip(("a", "b"), names, strict=True):
+        (class_tree / "train" / old).rename(class_tree / "train" / new)
+    told = r"train/\w+ looks like a split, .* name the splits train/, val/ and test/, or set data\.classes=\[\w+,\w+\]"
+    with pytest.raises(DataError, match=told):
+        ImageFolder(class_tree / "train").load(Decoder(8, 3))
+    assert len(ImageFolder(class_tree / "train", classes=names).load(Decoder(8, 3)).train) == 6
+    assert ImageFolder(class_tree).space.classes == tuple(sorted(names)), "below train/ there are classes only"
+
+
 def test_classes_give_the_order(class_tree):
     source = ImageFolder(class_tree, classes=["b", "a"])
     assert source.load(Decoder(8, 3)).train.labels.tolist() == [1, 1, 1, 0, 0, 0]
