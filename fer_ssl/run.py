@@ -87,6 +87,7 @@ def _train(cfg: DictConfig, run_dir: Path, resume_from: Path | None) -> dict[str
     except FerError:
         _write_refused(run_dir, data)
         raise
+    data.admission.tell_unmatched()
     _require_splits(cfg.score, data)
     _tell_scarce(data, asked=cfg.data.labels_per_class is not None or cfg.data.split_file is not None)
     pool_size = 0 if data.pool is None else len(data.pool)

@@ -24,6 +24,7 @@ from fer_ssl.types import Faces, Ids, LabelSpace, Provenance
 log = logging.getLogger(__name__)
 
 LISTED = "the list of data.exclude names it"
+LEARNED = ("train", "pool", "unlabeled")  # splits that a run learns from; all others are held out
 NAMED = 3  # faces that a message names
 COLUMNS = pa.schema([("split", pa.string()), ("id", pa.string()), ("reason", pa.string())])
 Mask = NDArray[np.bool_]
@@ -75,6 +76,17 @@ class Admission:
         """Return the faces of a split that may be learned from; raise DataError where none may."""
         admitted = self(split, faces)
         return faces if admitted.all() else faces.subset(torch.from_numpy(np.flatnonzero(admitted)))
+
+    def tell_unmatched(self) -> None:
+        """Warn of listed ids that no face of their split has, after all splits were asked about."""
+        out = {split: set(refused.ids.tolist()) for split, refused in self.refused.items()} if self.excluded else {}
+        absent = [(split, name) for split, ids in self.excluded.items() for name in sorted(ids - out.get(split, set()))]
+        if absent:
+            log.warning(
+                "%d of %d listed ids are in no such split, such as %s of %s; list ids of manifest.parquet in %s "
+                "under train for the labeled set, pool for its own unlabeled faces, unlabeled for unlabeled.root",
+                *(len(absent), sum(map(len, self.excluded.values())), *reversed(absent[0]), self.files["data.exclude"]),
+            )
 
     def _judge(self, split: str, faces: Faces) -> tuple[list[str], NDArray[np.int32]]:
         """Return reasons, and int32 [N] which of them refuses a face, -1 where none does."""
@@ -138,13 +150,18 @@ class Admission:
 
 
 def read_list(path: Path) -> Mapping[str, frozenset[str]]:
-    """Return the ids to leave out by split; raise DataError for a file that is no such list."""
+    """Return the ids to leave out by split; raise DataError for a file that is no such list, or has other splits."""
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-        if not all(isinstance(name, str) for ids in content.values() for name in ids):
-            raise ValueError("an id is no text")
-        return {split: frozenset(ids) for split, ids in content.items()}
+        if not all(isinstance(ids, list) and all(isinstance(name, str) for name in ids) for ids in content.values()):
+            raise ValueError("a list of ids is no list of texts")
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise DataError(
             f"{path} cannot be read as JSON with lists of ids by split ({error}); set data.exclude=<run>/exclude.json"
         ) from None
+    if unknown := sorted(content.keys() - set(LEARNED)):
+        raise DataError(
+            f"{path} lists ids of {', '.join(unknown)}, and a run learns from {', '.join(LEARNED)} only; list the ids "
+            "under the one of these that their faces are loaded in"
+        )
+    return {split: frozenset(ids) for split, ids in content.items()}

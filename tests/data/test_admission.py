@@ -1,6 +1,7 @@
 """Faces that a policy or a list leaves out of what is learned."""
 
 import json
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,12 +80,35 @@ def test_a_class_without_faces_is_an_error(tmp_path: Path) -> None:
         admission.require_classes(split, admission("train", split), SPACE)
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"train": 3}', '{"train": [3]}', "{"])
+@pytest.mark.parametrize("content", ["", "[]", '{"train": 3}', '{"train": [3]}', '{"train": "set/00000"}', "{"])
 def test_a_broken_list_is_told(content: str, tmp_path: Path) -> None:
     path = tmp_path / "exclude.json"
     path.write_text(content)
     with pytest.raises(DataError, match=r"cannot be read as JSON with lists of ids by split .* set data\.exclude"):
         Admission(None, str(path))
+
+
+def test_a_list_of_a_split_that_nothing_is_learned_from_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"lists ids of labeled, test, and a run learns from train, pool, unlabeled"):
+        Admission(None, listed(tmp_path, {"labeled": ["set/00000"], "train": [], "test": []}))
+
+
+def test_listed_ids_that_no_face_has_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    admission = Admission(None, listed(tmp_path, {"train": ["set/00003", "set/3"], "unlabeled": ["set/00001"]}))
+    admission("train", faces([0, 1, 2, 0]))
+    admission.tell_unmatched()
+    assert "2 of 3 listed ids are in no such split, such as set/3 of train;" in caplog.text
+    admission = Admission(None, listed(tmp_path, {"train": ["set/00003"]}))
+    admission("train", faces([0, 1, 2, 0]))
+    caplog.clear()
+    admission.tell_unmatched()
+    assert not caplog.text
+
+
+def test_a_run_tells_of_mistyped_ids(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        trained(tmp_path / "run", f"data.exclude={listed(tmp_path, {'train': ['nobody.jpg']})}")
+    assert "1 of 1 listed ids" in caplog.text
 
 
 def test_a_run_learns_from_no_listed_face_and_says_so(tmp_path: Path) -> None:

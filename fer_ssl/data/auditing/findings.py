@@ -8,10 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from fer_ssl.data.admission import LEARNED
 from fer_ssl.data.auditing.pairs import Pair
 from fer_ssl.data.auditing.prints import Part, Printed
 
-LEARNED = ("train", "pool", "unlabeled")  # splits that a run learns from; all others are held out
 PAIRS = pa.schema(
     [
         ("kind", pa.string()),
