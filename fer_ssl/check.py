@@ -19,8 +19,8 @@ NEED_POOL = {
 }  # fmt: skip
 POOL_ADJUSTED = "PoolAdjusted"  # the supervised loss that estimates the pool's class frequencies
 COUNTS = (
-    "image_size", "epoch_steps", "batch.labeled", "batch.unlabeled", "data.batch_eval", "trainer.log_every_n_steps",
-    "trainer.accumulate_grad_batches", "trainer.num_nodes",
+    "image_size", "epoch_steps", "batch.labeled", "batch.unlabeled", "data.batch_eval", "data.labels_per_class",
+    "trainer.log_every_n_steps", "trainer.accumulate_grad_batches", "trainer.num_nodes",
 )  # fmt: skip
 SHARES = ("data.val_fraction", "data.heldout_fraction")
 INSTEAD_OF = (("abc", "supervised"), ("abc", "pseudo_label"), ("daso", "pseudo_label"))
@@ -50,8 +50,8 @@ def check(cfg: DictConfig) -> None:
 
 def _numbers_make_sense(cfg: DictConfig) -> None:
     require_kind("trainer.max_steps", cfg.trainer.max_steps, int)  # before the parts that are told it
-    for key in ("optim.lr", *COUNTS, *SHARES):
-        require_kind(key, OmegaConf.select(cfg, key), float)
+    for key, kind in {"optim.lr": float, **dict.fromkeys(COUNTS, int), **dict.fromkeys(SHARES, float)}.items():
+        require_kind(key, OmegaConf.select(cfg, key), kind)
     require_range("optim.lr", cfg.optim.lr)
     for key in COUNTS:
         if (value := OmegaConf.select(cfg, key)) is not None and value < 1:

@@ -12,7 +12,7 @@ from fer_ssl.errors import ConfigError
 from fer_ssl.parts import FOREIGN, annotations, parts
 from fer_ssl.trees import flat
 
-SECTIONS = ("data", "unlabeled")  # whose values outside parts have their defaults in a base.yaml
+SECTIONS = {"data": "base", "unlabeled": "base", "selection": "threshold"}  # files with defaults outside of parts
 RANGES: tuple[tuple[set[str], Callable[[float], bool], str], ...] = (  # keys, what they may be, and how it is told
     (
         {
@@ -31,7 +31,7 @@ RANGES: tuple[tuple[set[str], Callable[[float], bool], str], ...] = (  # keys, w
         {
             "adjust", "alignment", "cycles", "epoch", "gradient_clip_val", "lr", "margin", "momentum", "nearness",
             "peak", "penalty", "queue", "rate", "rho_min", "rounds", "scale", "spread", "strength", "warmup_epochs",
-            "warmup_steps", "weight", "weight_decay",
+            "warmup_steps", "weight", "weight_decay", "workers",
         },
         lambda value: value >= 0,
         "to 0 or more",
@@ -48,13 +48,16 @@ KINDS: dict[type, tuple[str, str]] = {  # what is told of a value of another kin
 
 
 def require_kinds(cfg: DictConfig, conf: Path, verb: str) -> None:
-    """Raise ConfigError for a value of another kind than its default in the files of a `verb`."""
+    """Raise ConfigError for a value of another kind than its default in the files of a `verb`, or beyond its range."""
     defaults = dict(_defaults(conf / f"{verb}.yaml"))
-    for section in SECTIONS:
-        defaults |= dict(flat(_read(conf / section / "base.yaml"), f"{section}."))
+    for section, file in SECTIONS.items():
+        defaults |= dict(flat(_read(conf / section / f"{file}.yaml"), f"{section}."))
     for name, default in defaults.items():
         if isinstance(default, bool | int | float | list):  # words may stand beside other kinds
-            require_kind(name, OmegaConf.select(cfg, name), type(default))
+            value = OmegaConf.select(cfg, name)
+            require_kind(name, value, type(default))
+            if name.partition(".")[0] in SECTIONS:  # a verb's own have their limits there
+                require_range(name, value)
 
 
 def _defaults(file: Path) -> Iterator[tuple[str, Any]]:

@@ -113,12 +113,17 @@ def test_values_of_parts_are_checked_at_any_depth(overrides: list[str], told: st
         ("train", "data.use_all_labels=2", "data.use_all_labels=2 is neither true nor false"),
         ("self_train", "rounds=2.5", "rounds=2.5 is no whole number"),
         ("self_train", "batch.labeled=true", "batch.labeled=True is no whole number"),
+        ("pseudo_label", "selection.epoch=abc", "selection.epoch=abc is no whole number"),
+        ("pseudo_label", "selection.epoch=-1", "selection.epoch=-1 makes no sense; set selection.epoch to 0 or more"),
+        ("self_train", "selection.epoch=2.5", r"selection.epoch=2\.5 is no whole number"),
+        ("train", "data.workers=-1", "data.workers=-1 makes no sense; set data.workers to 0 or more"),
+        ("evaluate", "data.workers=-1", "data.workers=-1 makes no sense"),
         ("tune", "tune.workers=x", "tune.workers=x is no whole number"),
         ("audit", "distance=x", "distance=x is no whole number"),
         ("evaluate", "allow_targets=mine", r"allow_targets=mine is no list; set allow_targets=\[mine\]"),
     ],
 )
-def test_a_value_is_of_the_kind_of_its_default(verb: str, override: str, told: str) -> None:
+def test_a_value_is_of_the_kind_of_its_default_and_in_range(verb: str, override: str, told: str) -> None:
     require_kinds(composed("run_dir=.", config=verb), CONF, verb)
     with pytest.raises(ConfigError, match=told):
         require_kinds(composed(override, "run_dir=.", config=verb), CONF, verb)
