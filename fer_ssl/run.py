@@ -93,6 +93,8 @@ def _train(cfg: DictConfig, run_dir: Path, resume_from: Path | None) -> dict[str
     pool_size = 0 if data.pool is None else len(data.pool)
     counts = (data.class_counts, data.taught_counts)
     module = build_module(cfg, data.space, pool_size, data.people, *counts, fresh=resume_from is None)
+    if module.needs.learns_labels:  # features alone are for another run to be scored with
+        _tell_unscored(data)
     refit: AsTrained = make(cfg.refit)
     refit.require(module.model.head, module.needs.learns_labels)
     if resume_from is not None:
@@ -163,6 +165,15 @@ def _tell_scarce(data: FaceData, asked: bool) -> None:
         log.warning("few labeled faces show %s, too few to learn it; label more, or leave the class out", told)
     if absent := scarce(class_counts(data.heldout.labels, data.space), data.space, 1) if len(data.heldout) else {}:
         log.warning("no held-out face shows %s; raise data.heldout_fraction", ", ".join(absent))
+
+
+def _tell_unscored(data: FaceData) -> None:
+    """Warn that nothing will be scored, so that no table shows the run."""
+    if not set(SCORED) & set(data.roles()):
+        log.warning(
+            "there is no split to score, and the run will end without a figure for reports; set data.val_fraction=0.1, "
+            "or add test faces, which data=folder finds in <root>/test beside <root>/train"
+        )
 
 
 def _finish(

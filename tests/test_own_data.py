@@ -127,6 +127,15 @@ def test_a_mistake_names_its_override(photos: Path, overrides: list[str], messag
         own(photos, *overrides)
 
 
+def test_a_run_that_will_have_no_score_is_told(photos: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (photos / "photos" / "test").rename(photos / "later")
+    own(photos)
+    own(photos, "data.val_fraction=0", "+experiment=pretrain_infonce")
+    assert "no split to score" not in caplog.text
+    assert "test" not in own(photos, "data.val_fraction=0")
+    assert "no split to score, and the run will end without a figure for reports; set data.val_fraction" in caplog.text
+
+
 def test_classes_that_few_faces_show_are_told(photos: Path, caplog: pytest.LogCaptureFixture) -> None:
     own(photos)
     assert "few labeled faces show" not in caplog.text
