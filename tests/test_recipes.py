@@ -19,6 +19,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 from running import TINY, composed
 
+from fer_ssl.errors import DataError
 from fer_ssl.run import run
 
 ROOT = Path(__file__).parent.parent
@@ -106,6 +107,18 @@ def test_the_recipe_for_a_data_set(project: Path, tmp_path: Path) -> None:
     manifest = pq.read_table(tmp_path / "run" / "manifest.parquet").to_pylist()
     assert {row["id"] for row in manifest} == split_of.keys()
     assert {row["id"] for row in manifest if row["role"] == "test"} == {k for k, v in split_of.items() if v == "test"}
+
+
+def test_the_data_set_of_the_recipe_tells_of_other_columns(project: Path, tmp_path: Path) -> None:
+    write_faces(tmp_path / "faces")
+    path = tmp_path / "faces" / "faces.csv"
+    path.write_text(path.read_text().replace("expression", "label", 1))
+    told = r"faces\.csv has no column 'expression'; set its first line to file,expression,person,split"
+    with pytest.raises(DataError, match=told):
+        follow(project, tmp_path / "run", "data=listed", f"data.root={tmp_path}/faces", *NETWORK)
+    path.write_text("")
+    with pytest.raises(DataError, match="has no column 'expression'"):
+        follow(project, tmp_path / "run", "data=listed", f"data.root={tmp_path}/faces", *NETWORK)
 
 
 def test_the_recipe_for_a_backbone(project: Path, tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from fer_ssl.data.sources.folder import found
 from fer_ssl.errors import DataError
 from fer_ssl.types import UNKNOWN, Faces, LabelSpace, Splits
 
+REMEDY = "set data.image_column and data.label_column"
+
 
 class ParquetImages:
     """The image files in the `rows` of a Parquet column of plain bytes or of structs {bytes, path}.
@@ -61,8 +63,8 @@ class ParquetSource:
 
     @cached_property
     def space(self) -> LabelSpace:
-        """Return the classes in order; raise DataError when neither the arguments nor the file name them."""
-        names = self.classes or class_names(read_schema(self._files("train")[0]), self.label_column)
+        """Return the classes in order; raise DataError for a file without labels, or when nothing names the classes."""
+        names = self.classes or self._class_names(self._files("train")[0])
         if not names:
             raise DataError(
                 f"{self.root} does not name the classes of column {self.label_column!r}; set data.classes=[...]"
@@ -78,6 +80,11 @@ class ParquetSource:
         others = {split: self._files(split) for split in ("val", "test")}
         return Splits(train, **{split: self._faces(split, files, decoder) for split, files in others.items() if files})
 
+    def _class_names(self, path: Path) -> list[str] | None:
+        schema = read_schema(path)
+        require_columns(path, schema, (self.label_column,), REMEDY)
+        return class_names(schema, self.label_column)
+
     def _files(self, split: str) -> list[Path]:
         if split != "train":
             return sorted(self.root.glob(f"{split}*.parquet"))
@@ -91,7 +98,7 @@ class ParquetSource:
 
     def _faces(self, split: str, files: list[Path], decoder: Decoder) -> Faces:
         columns = (self.image_column, self.label_column)
-        table = read_columns(files, columns, "set data.image_column and data.label_column")
+        table = read_columns(files, columns, REMEDY)
         ids = np.array([f"{split}/{row:07d}" for row in range(len(table))])
         labels = to_labels(table[self.label_column], self.space, str(self.root))
         return hold(ParquetImages(table[self.image_column]), ids, decoder, str(self.root), labels)
@@ -103,11 +110,15 @@ def read_columns(files: Sequence[Path], columns: Sequence[str], remedy: str) -> 
     Raises DataError for a file that is not Parquet and, with its `remedy`, for one that lacks a column.
     """
     for path in files:
-        names = read_schema(path).names
-        for column in columns:
-            if column not in names:
-                raise DataError(f"{path} has no column {column!r} but {', '.join(names)}; {remedy}")
+        require_columns(path, read_schema(path), columns, remedy)
     return pa.concat_tables([_read_table(path, columns) for path in files], promote_options="default")
+
+
+def require_columns(path: Path, schema: pa.Schema, columns: Sequence[str], remedy: str) -> None:
+    """Raise DataError, with its `remedy`, for a file that lacks a column."""
+    for column in columns:
+        if column not in schema.names:
+            raise DataError(f"{path} has no column {column!r} but {', '.join(schema.names)}; {remedy}")
 
 
 def _read_table(path: Path, columns: Sequence[str]) -> pa.Table:

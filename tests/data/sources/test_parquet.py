@@ -61,6 +61,12 @@ def test_missing_column_is_named(face_bytes, tmp_path):
         ParquetSource(tmp_path, classes=["calm", "glad"]).load(Decoder(8, 1))
 
 
+def test_a_missing_label_column_is_told_before_its_classes(face_bytes, tmp_path):
+    pq.write_table(pa.table({"img": face_bytes[:2], "emotion": [0, 1]}), tmp_path / "own.parquet")
+    with pytest.raises(DataError, match=r"no column 'label' but img, emotion; set data.image_column and data.l"):
+        assert ParquetSource(tmp_path / "own.parquet").space
+
+
 def test_classes_must_be_known(face_bytes, tmp_path):
     pq.write_table(pa.table({"image": face_bytes[:2], "label": [0, 1]}), tmp_path / "train.parquet")
     with pytest.raises(DataError, match=r"data\.classes="):
