@@ -30,11 +30,6 @@ LOW_ALL_MOVED = [*LOW_MOVED, "loss=[supervised_pool_adjusted_rising,pseudo_label
 FADING = ["+experiment=dtm_infonce"]
 UNCERTAIN_MOVED = [*LOW_ALL_MOVED, "loss.infonce.weight=1.0", "loss.infonce.uncertain_only=true"]
 UNCERTAIN_FADING = [*FADING, "loss.infonce.uncertain_only=true"]
-MIXED = [
-    "mix=mixup", "loss=[supervised_pool_adjusted_rising,pseudo_label_two_views,infonce_three_views,mixed_unlabeled]",
-    "loss.mixed_unlabeled.kind=ce", "loss.mixed_unlabeled.views=[strong]",
-    "loss.mixed_unlabeled.weight.peak=1", "loss.mixed_unlabeled.weight.start=0.1",
-]  # fmt: skip
 TEACH_TWO = "loss.pseudo_label.views=[strong,strong2]"
 # by record: what was tried, and its overrides; from scratch, from scratch with more labels, from features
 TRIED = {
@@ -168,10 +163,6 @@ TRIED_LONG = {
     ),
     "long_dtm_infonce": ("`dtm_infonce`", FADING),
     "long_best_moved_labels": ("`best`, labels moved, scaled and turned a little", ["+experiment=best", MOVED_LABELS]),
-    "long_best_mixed": (
-        "`best`, strong views mixed with each other and taught the mix of their pseudo-labels too",
-        ["+experiment=best", *MIXED],
-    ),
 }
 TRIED_FROM_FEATURES = {
     "features_uniform": ("soft pseudo-labels, aligned to uniform", ["+experiment=soft_teacher"]),
