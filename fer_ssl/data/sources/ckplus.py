@@ -12,7 +12,7 @@ from fer_ssl.data.images import hold
 from fer_ssl.data.labels import CKPLUS, CKPLUS7, CKPLUS_CSV, label_map
 from fer_ssl.data.sources.annotations import read_lines
 from fer_ssl.data.sources.fer2013 import parse_pixels, read_csv
-from fer_ssl.data.sources.folder import found, image_names, labeled_files, require_every_class, subfolders
+from fer_ssl.data.sources.folder import OWN_CLASSES, found, image_names, labeled_files, require_every_class, subfolders
 from fer_ssl.data.sources.folds import split_by_subject
 from fer_ssl.data.sources.listed import Listed, hold_faces, reject
 from fer_ssl.data.sources.parquet import to_labels
@@ -85,7 +85,7 @@ class CKPlus:
             )
         names, labels = labeled_files(self.root, self.root, {name: name for name in CKPLUS.classes}, CKPLUS)
         labels = label_map(CKPLUS, self.space, self._drops).labels(labels)
-        require_every_class(labels[labels >= 0], self.space, self.root)
+        require_every_class(labels[labels >= 0], self.space, self.root, OWN_CLASSES)
         pairs = zip(names.tolist(), labels.tolist(), strict=True)
         return [Listed(name, label, person_of(name)) for name, label in pairs if label >= 0]
 

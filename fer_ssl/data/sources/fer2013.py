@@ -18,7 +18,7 @@ from fer_ssl.data.decode import Decoder, Encoded
 from fer_ssl.data.images import ImageFiles, hold
 from fer_ssl.data.labels import FER2013 as FER2013_SPACE
 from fer_ssl.data.labels import FERPLUS, VOTE_COLUMNS, vote_majority, vote_probabilities
-from fer_ssl.data.sources.folder import found, labeled_files, require_every_class
+from fer_ssl.data.sources.folder import OWN_CLASSES, found, labeled_files, require_every_class
 from fer_ssl.data.sources.parquet import ParquetImages, read_columns, read_schema, to_labels
 from fer_ssl.errors import ConfigError, DataError
 from fer_ssl.types import UNKNOWN, Faces, LabelSpace, Splits
@@ -203,7 +203,7 @@ def read_folders(root: Path, usage: Usage) -> Part:
     if folder is None:
         raise DataError(f"no folder {' or '.join(FOLDER_NAMES[usage])} in {root}, but {found(root)}; add it")
     names, labels = labeled_files(root, folder, CLASS_FOLDERS, FER2013_SPACE)
-    require_every_class(labels, FER2013_SPACE, folder)
+    require_every_class(labels, FER2013_SPACE, folder, OWN_CLASSES)
     return Part(ImageFiles(root, names), names, labels)
 
 

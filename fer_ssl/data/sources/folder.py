@@ -17,6 +17,7 @@ from fer_ssl.types import Faces, LabelSpace, Splits, class_name
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 SPLIT_FOLDERS = {"val": ("val", "valid", "validation"), "test": ("test",)}
+OWN_CLASSES = "set data=folder for classes of your own"
 SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "test", "testing"}  # in small letters
 
 
@@ -103,14 +104,13 @@ def labeled_files(
     return np.array(names), torch.tensor(labels)
 
 
-def require_every_class(labels: Tensor, space: LabelSpace, folder: Path) -> None:
-    """Raise DataError for a class without any image."""
+def require_every_class(labels: Tensor, space: LabelSpace, folder: Path, otherwise: str | None = None) -> None:
+    """Raise DataError for a class without any image; `otherwise` is what mends that where classes cannot be chosen."""
     counts = np.bincount(labels.numpy(), minlength=len(space))
     empty = [name for name, count in zip(space.classes, counts, strict=True) if count == 0]
     if empty:
-        raise DataError(
-            f"no image of class {empty[0]!r} in {folder}; add some, or set data.classes=[...] without {empty[0]!r}"
-        )
+        remedy = otherwise or f"set data.classes=[...] without {empty[0]!r}"
+        raise DataError(f"no image of class {empty[0]!r} in {folder}; add some, or {remedy}")
 
 
 def split_among(names: Iterable[str]) -> str | None:

@@ -8,7 +8,7 @@ import numpy as np
 from fer_ssl.data.decode import Decoder
 from fer_ssl.data.images import ImageFiles, hold
 from fer_ssl.data.labels import SFEW as SFEW_SPACE
-from fer_ssl.data.sources.folder import labeled_files, require_every_class
+from fer_ssl.data.sources.folder import OWN_CLASSES, labeled_files, require_every_class
 from fer_ssl.data.sources.listed import first_folder
 from fer_ssl.types import Faces, Splits
 
@@ -35,7 +35,7 @@ class SFEW:
     def _faces(self, split: str, decoder: Decoder) -> Faces:
         folder = first_folder(self.root, FOLDERS[split], f"the class folders of {split}")
         names, labels = labeled_files(self.root, folder, CLASS_FOLDERS, self.space)
-        require_every_class(labels, self.space, folder)
+        require_every_class(labels, self.space, folder, OWN_CLASSES)
         films = np.array([film(name) for name in names.tolist()])
         return hold(ImageFiles(self.root, names), names, decoder, str(folder), labels, subjects=films)
 

@@ -112,7 +112,9 @@ def test_ckplus_class_folders_are_divided_by_person(tmp_path: Path) -> None:
     assert splits.test is not None
     assert (set(splits.train.subjects), set(splits.test.subjects)) == ({"S005"}, {"S010"})
     assert splits.test.labels.tolist() == list(range(7))
-    with pytest.raises(DataError, match="no image of class 'neutral'"):
+    with pytest.raises(
+        DataError, match=r"no image of class 'neutral' .*; add some, or set data=folder for classes of your own"
+    ):
         loaded(CKPlus(tmp_path, fold=1, folds=2))
 
 
