@@ -38,6 +38,7 @@ SCRATCH = (
     "pseudolabel", "pi_model", "mean_teacher", "mixmatch", "remixmatch", "comatch", "simmatch", "soft_teacher",
     "dtm_infonce_uncertain", "dtm_infonce",
 )  # fmt: skip
+REFITTED = ("softmatch", "dtm_infonce")
 CONTRAST = ["loss.infonce.weight=0.5", *STUDENT]
 FACES = {name: [f"+experiment={name}"] for name in (*SCRATCH, "dtm_infonce_faces", "best", "best_refitted")} | {
     # the plain linear head: the normalised one never passes its threshold from scratch with this optimizer
@@ -54,7 +55,7 @@ FACES = {name: [f"+experiment={name}"] for name in (*SCRATCH, "dtm_infonce_faces
     "dtm_infonce_contrast": ["+experiment=dtm_infonce_uncertain", *CONTRAST, "name=dtm_infonce_contrast"],
     # fewer views a step, as the peers have them
     "dtm_infonce_two_views": [*DTM_OF_TWO_VIEWS, "name=dtm_infonce_two_views"],
-    "softmatch_refitted": ["+experiment=softmatch", "refit=logistic", "name=softmatch_refitted"],
+    **{f"{name}_refitted": [f"+experiment={name}", "refit=logistic", f"name={name}_refitted"] for name in REFITTED},
     # as `best` was before: the pool's frequencies counted in full from the first step
     "best_whole_prior": [*MOVED, "name=best_whole_prior"],
 }  # fmt: skip

@@ -51,6 +51,7 @@ METHODS = PEERS | {
     "softmatch_refitted": "SoftMatch, its classifier fitted anew",
     "dtm_infonce_uncertain": "`dtm_infonce_uncertain`",
     "dtm_infonce": "`dtm_infonce`",
+    "dtm_infonce_refitted": "`dtm_infonce`, its classifier fitted anew",
     "dtm_infonce_two_views": "`dtm_infonce_faces` with two views of a face",
     "dtm_infonce_faces": "`dtm_infonce_faces`",
     "best_whole_prior": "`best` with the pool's frequencies from the first step on",
