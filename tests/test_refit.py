@@ -188,6 +188,13 @@ def test_a_run_goes_on_as_if_no_classifier_had_been_fitted(tmp_path: Path) -> No
     assert trained(halves, *options, "trainer.max_steps=4", "ckpt_path=last")["test"] == results["test"]
 
 
+def test_a_finished_run_is_fitted_without_training_again(tmp_path: Path) -> None:
+    fitted, later = tmp_path / "fitted", tmp_path / "later"
+    results = trained(fitted, "+experiment=fixmatch", "refit=logistic")
+    assert trained(later, "+experiment=fixmatch")["test"] != results["test"]
+    assert trained(later, "+experiment=fixmatch", "refit=logistic", "ckpt_path=last")["test"] == results["test"]
+
+
 def test_a_run_of_features_alone_can_be_evaluated_once_a_classifier_is_fitted(tmp_path: Path) -> None:
     results = trained(tmp_path, "+experiment=pretrain_infonce", "refit=logistic")
     assert evaluated(tmp_path) == results["test"]

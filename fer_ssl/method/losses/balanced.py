@@ -49,8 +49,7 @@ class Plain(Term):
 
     It sees the embeddings, so set head.projection=null; of unit norm, they are multiplied by `scale`. The teacher's
     weak view is pseudo-labeled from `tau` on by the present classifier on averaged features, and taught on the mean of
-    both strong ones. `classes` and `width` are
-    passed by the program.
+    both strong ones. `classes` and `width` are passed by the program.
     """
 
     student_views = frozenset({"labeled", *STRONG})
