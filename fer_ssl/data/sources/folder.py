@@ -16,16 +16,16 @@ from fer_ssl.errors import DataError
 from fer_ssl.types import Faces, LabelSpace, Splits, class_name
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-SPLIT_FOLDERS = {"val": ("val", "valid", "validation"), "test": ("test",)}
+# in small letters
+SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 OWN_CLASSES = "set data=folder for classes of your own"
-SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "test", "testing"}  # in small letters
 
 
 class ImageFolder:
     """Any `root/<class>/` tree of images, or such trees in `root/train`, `root/val` and `root/test`.
 
     `classes` orders the class folders (default: alphabetical), or maps each folder to its class, in the order of the
-    classes; the ids are the paths below `root`.
+    classes; a folder that it names is a class, whatever its name. The ids are the paths below `root`.
     """
 
     def __init__(
@@ -67,14 +67,21 @@ class ImageFolder:
         require_every_class(train.labels, self.space, self._train)
         others = {}
         if self._train != self.root:
-            for split, names in SPLIT_FOLDERS.items():
-                folder = next((self.root / name for name in names if (self.root / name).is_dir()), None)
+            for split in ("val", "test"):
+                folder = self._split(split)
                 others[split] = self._faces(folder, decoder) if folder else None
         return Splits(train, **others)
 
-    @property
+    @cached_property
     def _train(self) -> Path:
-        return self.root / "train" if (self.root / "train").is_dir() else self.root
+        return self._split("train") or self.root
+
+    def _split(self, split: str) -> Path | None:
+        classes = self.classes or ()
+        names = [name for name in subfolders(self.root) if name.lower() in SPLITS[split] and name not in classes]
+        if len(names) > 1:
+            raise DataError(f"{self.root} has {' and '.join(names)}, each a {split} split; leave one of them there")
+        return self.root / names[0] if names else None
 
     def _faces(self, folder: Path, decoder: Decoder) -> Faces:
         names, labels = labeled_files(self.root, folder, self.folders, self.space)
@@ -115,7 +122,7 @@ def require_every_class(labels: Tensor, space: LabelSpace, folder: Path, otherwi
 
 def split_among(names: Iterable[str]) -> str | None:
     """Return the first of some names of classes that is rather one of a split, or None."""
-    return next((name for name in names if name.lower() in SPLIT_NAMES), None)
+    return next((name for name in names if any(name.lower() in known for known in SPLITS.values())), None)
 
 
 def image_names(folder: Path) -> list[str]:

@@ -21,13 +21,38 @@ def test_split_folders(class_tree):
     assert splits.test.labels.tolist() == [0, 0, 1, 1]
 
 
+@pytest.mark.parametrize(
+    "names", [("Train", "Valid", "TEST"), ("Training", "Validation", "Testing"), ("train", "val", "Test")]
+)
+def test_split_folders_in_the_letters_people_have(class_tree, names):
+    expected = {"train": 6, "val": 2, "test": 4}
+    for old, new in zip(expected, names, strict=True):
+        (class_tree / old).rename(class_tree / new)
+    splits = ImageFolder(class_tree).load(Decoder(8, 3))
+    assert {split: len(getattr(splits, split)) for split in expected} == expected
+
+
+def test_a_folder_that_is_named_as_a_class_is_no_split(class_tree):
+    for old, new in zip(("a", "b"), ("Train", "Test"), strict=True):
+        (class_tree / "train" / old).rename(class_tree / "train" / new)
+    splits = ImageFolder(class_tree / "train", classes=["Train", "Test"]).load(Decoder(8, 3))
+    assert splits.train.labels.tolist() == [1, 1, 1, 0, 0, 0]
+    assert splits.val is splits.test is None
+
+
+def test_two_folders_of_one_split_are_refused(class_tree):
+    (class_tree / "Testing" / "a").mkdir(parents=True)
+    with pytest.raises(DataError, match="has Testing and test, each a test split; leave one of them there"):
+        ImageFolder(class_tree).load(Decoder(8, 3))
+
+
 def test_a_tree_without_split_folders_is_all_train(class_tree):
     splits = ImageFolder(class_tree / "train").load(Decoder(8, 3))
     assert splits.train.ids.tolist() == [f"{name}/{number}.png" for name in "ab" for number in range(3)]
     assert splits.val is splits.test is None
 
 
-@pytest.mark.parametrize("names", [("Train", "Test"), ("training", "testing"), ("a", "validation")])
+@pytest.mark.parametrize("names", [("Valid", "Test"), ("validation", "testing"), ("a", "validation")])
 def test_a_split_is_no_class_unless_it_is_said_to_be(class_tree, names):
     for old, new in zip(("a", "b"), names, strict=True):
         (class_tree / "train" / old).rename(class_tree / "train" / new)
