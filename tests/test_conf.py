@@ -110,6 +110,14 @@ def test_an_unknown_key_is_an_error() -> None:
         composed("threshold.betta=1")
 
 
+@pytest.mark.parametrize(("inner", "target"), [("freematch", "FreeMatchThreshold"), ("dtm_low", "DynamicThreshold")])
+def test_the_threshold_that_starves_no_class_is_around_any_other(inner: str, target: str) -> None:
+    config = composed("+experiment=dtm_quantile", f"threshold@threshold.inner={inner}", "run_dir=.")
+    check(config)
+    assert config.threshold.inner._target_ == f"fer_ssl.method.thresholds.{target}"
+    assert config.threshold.share == 0.05
+
+
 def test_the_table_of_groups_lists_every_choice() -> None:
     rows = (CONF.parent / "docs" / "configuration.md").read_text().splitlines()
     for group in (
