@@ -39,7 +39,7 @@ def score_checkpoint(cfg: DictConfig) -> dict[str, Any]:
     checkpoint, trained = opened(cfg, taken=("config.yaml", "predictions.json"))
     source = make(cfg.data.source)
     require_space(checkpoint, source.space, Path(cfg.ckpt_path))
-    decoder = build_decoder(cfg, trained.image_size)(source.channels)
+    decoder = build_decoder(cfg, trained.image_size)(learned_channels(checkpoint) or source.channels)
     splits = source.load(decoder)
     faces = getattr(splits, cfg.split)
     if faces is None or not len(faces):
@@ -67,7 +67,7 @@ def predict_faces(cfg: DictConfig) -> dict[str, Any]:
     require_range("data.batch_eval", cfg.data.batch_eval)
     checkpoint, trained = opened(cfg, taken=("config.yaml", "metrics.json"))
     run_dir, classes = Path(cfg.run_dir), [str(name) for name in checkpoint["classes"]]
-    decoder = build_decoder(cfg, trained.image_size)(cfg.data.channels or learned_channels(checkpoint))
+    decoder = build_decoder(cfg, trained.image_size)(cfg.data.channels or require_channels(checkpoint))
     faces = make(cfg.unlabeled.pool).load(decoder)
     seen = predict(averaged(checkpoint, trained, cfg.accelerator), EvalLoader(faces, cfg.data.batch_eval))
     run_dir.mkdir(parents=True, exist_ok=True)
@@ -127,10 +127,15 @@ def trusted_config(checkpoint: Checkpoint, allow_targets: list[str], path: Path)
     return DictConfig(config)
 
 
-def learned_channels(checkpoint: Checkpoint) -> int:
-    """Return how many channels the faces had that a run learned from; raise ConfigError where it did not note that."""
+def learned_channels(checkpoint: Checkpoint) -> int | None:
+    """Return how many channels the faces had that a run learned from; None where it did not note that."""
     known = (checkpoint.get("FaceData", {}).get("channels"), checkpoint["config"]["data"].get("channels"))
-    channels: int | None = next((each for each in known if each is not None), None)
+    return next((each for each in known if each is not None), None)
+
+
+def require_channels(checkpoint: Checkpoint) -> int:
+    """Return how many channels the faces had that a run learned from; raise ConfigError where it did not note that."""
+    channels = learned_channels(checkpoint)
     if channels is None:
         raise ConfigError("the checkpoint does not tell if it learned gray faces; set data.channels=1, or 3 for colour")
     return channels

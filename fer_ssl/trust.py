@@ -56,7 +56,7 @@ def targets(node: Any) -> Iterator[str]:
             if key == "_target_":
                 yield str(value)
             yield from targets(value)
-    elif isinstance(node, list):
+    elif isinstance(node, list | tuple):
         for value in node:
             yield from targets(value)
 

@@ -88,6 +88,18 @@ def test_a_model_of_gray_faces_is_shown_gray_faces(checkpoint: Path, faces: Path
     assert as_gray["a/0.png"] == shown["a/0.png"] != forced["a/0.png"]
 
 
+def test_a_model_of_gray_faces_is_scored_on_gray_faces(tmp_path: Path) -> None:
+    learned = trained(tmp_path / "gray", "data.channels=1")["test"]
+    given = [f"ckpt_path={tmp_path}/gray/checkpoints/last.ckpt", "data.source.val=21", "data.source.test=42"]
+    given += ["data.source.labeled=70", "data.source.pool=96"]
+    as_learned, in_colour = (
+        score_checkpoint(composed(*given, *option, f"run_dir={tmp_path}", config="evaluate"))["test"]
+        for option in ([], ["data.channels=3"])
+    )
+    assert as_learned["ece"] == pytest.approx(learned["ece"])
+    assert in_colour["ece"] != pytest.approx(learned["ece"])
+
+
 def test_a_checkpoint_that_noted_no_channels_asks_for_them(checkpoint: Path, faces: Path, tmp_path: Path) -> None:
     content = read_checkpoint(checkpoint)
     del content["FaceData"]["channels"]

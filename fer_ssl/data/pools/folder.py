@@ -27,7 +27,7 @@ class FolderPool:
         self.identities = identities
 
     def load(self, decoder: Decoder) -> Faces:
-        """Return the faces without labels; raise DataError when there is no image, or one that the list lacks."""
+        """Return the faces without labels; raise DataError when there is no image, or one of nobody's."""
         names = image_names(self.root)
         if not names:
             raise DataError(f"expected images below {self.root}, but {found(self.root)}; set unlabeled.root=<dir>")
@@ -38,6 +38,11 @@ class FolderPool:
         if self.identities is False:
             return None
         if self.identities is True:
+            if nobody := next((name for name in names if "/" not in name), None):
+                raise DataError(
+                    f"{self.root / nobody} is in the folder of no person; move it to one, or set "
+                    "unlabeled.identities=<a list of who is who>"
+                )
             return compact([name.split("/")[0] for name in names])
         people = read_identities(Path(self.identities))
         missing = [name for name in names if name.split("/")[-1] not in people]

@@ -20,7 +20,7 @@ class ArcFace(Term):
     """Classify the people of the pool from embeddings, with a margin between their angles.
 
     `people` and `width`, the numbers of people and of an embedding, are passed by the program; `view` is the one
-    looked at; `margin` is in radians. Raises ConfigError for a pool that names nobody, a scale of 0 or a margin
+    looked at; `margin` is in radians. Raises ConfigError for a pool that names fewer than two, a scale of 0 or a margin
     beyond a right angle. Source: Deng et al., CVPR 2019.
     """
 
@@ -39,8 +39,9 @@ class ArcFace(Term):
     ) -> None:
         super().__init__(weight)
         require_choice("loss.identity.view", view, UNLABELED_VIEWS)
-        if not people:
-            raise ConfigError(f"loss term 'identity' learns who is who, but the pool names nobody; {REMEDY}")
+        if people < 2:
+            named = "one person alone" if people else "nobody"
+            raise ConfigError(f"loss term 'identity' learns who is who, but the pool names {named}; {REMEDY}")
         if scale <= 0 or not 0 <= margin < torch.pi / 2:
             raise ConfigError(
                 f"ArcFace with scale {scale} and a margin of {margin} radians tells nobody apart; set "

@@ -27,6 +27,12 @@ def test_any_depth_without_labels(people):
     assert values(faces) == [0, 1, 2, 3]
 
 
+def test_an_image_in_nobodys_folder_is_told(people):
+    (people / "ann" / "0.png").rename(people / "0.png")
+    with pytest.raises(DataError, match=r"0\.png is in the folder of no person; move it .* set unlabeled\.identities="):
+        FolderPool(people, identities=True).load(Decoder(8, 1))
+
+
 def test_first_level_folders_can_be_identities(people):
     assert FolderPool(people, identities=True).load(Decoder(8, 1)).subjects.tolist() == ["ann", "ann", "bob", "cy"]
 

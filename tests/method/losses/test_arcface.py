@@ -69,6 +69,8 @@ def test_what_tells_nobody_apart_is_refused(wrong: dict[str, float]) -> None:
 def test_nameless_pools_are_refused(step: Step) -> None:
     with pytest.raises(ConfigError, match=r"the pool names nobody; set unlabeled\.identities=true"):
         ArcFace(people=0, width=WIDTH)
+    with pytest.raises(ConfigError, match=r"the pool names one person alone; set unlabeled\.identities=true"):
+        ArcFace(people=1, width=WIDTH)
     with pytest.raises(ConfigError, match=r"ArcFace needs the people of the pool"):
         ArcFace(people=5, width=WIDTH)(replace(step, identities=None))
     with pytest.raises(ConfigError, match=r"loss\.identity\.view=labeled"):
