@@ -27,7 +27,6 @@ COLUMNS = (
     Column("100, 4,000 steps", "p2", 100),
     Column("100, FER+ labels", "ferplus", 100),
 )
-OURS = ("dtm_infonce", "best", "best_refitted")
 PEERS = {
     "supervised": "supervised",
     "pseudolabel": "PseudoLabel",
@@ -47,8 +46,8 @@ PEERS = {
     "adamatch": "AdaMatch",
     "adacm": "Ada-CM, plain linear head",
 }
-METHODS = PEERS | {
-    "softmatch_refitted": "SoftMatch, its classifier fitted anew",
+REFITTED = {"softmatch_refitted": "SoftMatch, its classifier fitted anew"}
+METHODS = PEERS | REFITTED | {
     "dtm_infonce_uncertain": "`dtm_infonce_uncertain`",
     "dtm_infonce": "`dtm_infonce`",
     "dtm_infonce_refitted": "`dtm_infonce`, its classifier fitted anew",
@@ -59,7 +58,12 @@ METHODS = PEERS | {
     "best_refitted": "`best_refitted`: the same, its classifier fitted anew",
     "supervised_pretrained": "supervised, from features learned on the pool",
     "best_pretrained": "`best_pretrained`, from features learned on the pool",
-}
+}  # fmt: skip
+# ours, whom it is compared with, and how that is told
+LEADS = (
+    *((name, PEERS, "peer or supervised") for name in ("dtm_infonce", "best", "best_refitted")),
+    ("best_refitted", REFITTED, "peer whose classifier is fitted anew too"),
+)
 
 
 def write_summary(records: Path, page: Path) -> None:
@@ -75,9 +79,9 @@ def table(records: Path) -> Iterator[str]:
     for name, shown in METHODS.items():
         if any(name in groups for groups in found.values()):
             yield f"| {shown} | {' | '.join(score(groups.get(name, [])) for groups in found.values())} |"
-    for name in OURS:
-        leads = [lead(groups.get(name, []), [groups.get(peer, []) for peer in PEERS]) for groups in found.values()]
-        yield f"| `{name}` over the best peer or supervised, paired by seed | {' | '.join(leads)} |"
+    for name, rivals, told in LEADS:
+        leads = [lead(groups.get(name, []), [groups.get(rival, []) for rival in rivals]) for groups in found.values()]
+        yield f"| `{name}` over the best {told}, paired by seed | {' | '.join(leads)} |"
 
 
 def column_of(records: Path, budget: int) -> dict[str, list[Run]]:
@@ -88,10 +92,10 @@ def column_of(records: Path, budget: int) -> dict[str, list[Run]]:
 
 def lead(ours: Sequence[Run], peers: Sequence[Sequence[Run]]) -> str:
     """Return the differences to the peer that is best on our draws, which share labels and seed: mean and deviation."""
-    if not ours:
-        return ""
     own = by_draw(ours)
-    met = [scores for scores in map(by_draw, peers) if scores.keys() >= own.keys()]
+    met = [scores for scores in map(by_draw, peers) if own and scores.keys() >= own.keys()]
+    if not met:
+        return ""
     best = max(met, key=lambda scores: mean(scores[draw] for draw in own))
     return spread([own[draw] - best[draw] for draw in own], "+")
 
