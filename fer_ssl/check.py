@@ -14,7 +14,7 @@ from fer_ssl.values import require_kind, require_range, require_values
 
 COMPILE_MODES = (None, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 NEED_POOL = {
-    "pseudo_label", "infonce", "identity", "negative", "abc", "plain", "daso", "feedback", "fairness",
+    "pseudo_label", "infonce", "identity", "negative", "abc", "plain", "nearness", "feedback", "fairness",
     "mixed_unlabeled", "rotation", "graph", "instances",
 }  # fmt: skip
 POOL_ADJUSTED = "PoolAdjusted"  # the supervised loss that estimates the pool's class frequencies
@@ -23,7 +23,7 @@ COUNTS = (
     "trainer.log_every_n_steps", "trainer.accumulate_grad_batches", "trainer.num_nodes",
 )  # fmt: skip
 SHARES = ("data.val_fraction", "data.heldout_fraction")
-INSTEAD_OF = (("abc", "supervised"), ("abc", "pseudo_label"), ("daso", "pseudo_label"))
+INSTEAD_OF = (("abc", "supervised"), ("abc", "pseudo_label"))
 
 
 def check(cfg: DictConfig) -> None:
@@ -39,7 +39,6 @@ def check(cfg: DictConfig) -> None:
     _heldout_exists(cfg)
     _corrects_once(cfg)
     _estimates_are_of_the_pool(cfg)
-    _daso_decides_alone(cfg)
     _terms_are_alone(cfg)
     if cfg.compile not in COMPILE_MODES:
         known = ", ".join(mode for mode in COMPILE_MODES if mode)
@@ -193,14 +192,6 @@ def _estimates_are_of_the_pool(cfg: DictConfig) -> None:
         raise ConfigError(
             f"{name} estimates the pool's class frequencies from predictions that the memory has evened out; set "
             "memory.alignment=0"
-        )
-
-
-def _daso_decides_alone(cfg: DictConfig) -> None:
-    if "daso" in cfg.loss and not (_is(cfg.threshold, "FixedThreshold") and _is(cfg.alignment, "unaligned")):
-        raise ConfigError(
-            "loss term 'daso' keeps its own pseudo-labels by loss.daso.tau and reads no other threshold or alignment; "
-            "set threshold=fixed alignment=none"
         )
 
 

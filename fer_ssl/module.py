@@ -21,6 +21,7 @@ from fer_ssl.method.losses import Term
 from fer_ssl.method.memory import Forgetful, Memory
 from fer_ssl.method.mix import require_reading
 from fer_ssl.method.needs import needs_of
+from fer_ssl.method.prototypes import Prototypes
 from fer_ssl.method.teacher import Teacher
 from fer_ssl.method.thresholds import Threshold
 from fer_ssl.metrics import ExpressionMetrics
@@ -48,7 +49,7 @@ class SemiSupervised(LightningModule):
         self,
         model: FaceModel,
         teacher: Callable[[nn.Module], Teacher],
-        memory: Forgetful | Memory,
+        memory: Forgetful | Memory | Prototypes,
         target: nn.Module,
         threshold: Threshold,
         mixer: nn.Module,
@@ -145,7 +146,7 @@ class SemiSupervised(LightningModule):
         witness = {"teacher": teacher, "student": student}.get(self.threshold.needs_labeled or "")
         labeled = None if witness is None else LabeledView(as_probs(witness["labeled"]), batch.labels)
         with torch.autocast(self.device.type, enabled=False):  # bf16 holds no confidence between .996 and 1
-            probs, recalled = self.memory(probs, seen, teacher.get("labeled"), batch.labels)
+            probs, recalled = self.memory(probs, seen, teacher.get("labeled"), batch.labels, self.global_step)
             gate = self.threshold(probs, labeled, batch.pool_rows)
             pseudo_labels, targets = self.target(self.threshold.align(probs))
         known = replace(known, probs=probs, recalled=recalled)

@@ -55,11 +55,13 @@ def write_predictions(
 def write_pseudo_labels(path: Path, module: SemiSupervised, pool: Faces) -> None:
     """Write what the final teacher says of `SAMPLES` faces spread over the pool, with the faces themselves.
 
-    `keep` is 1 from tau on, and for every face where the threshold weighs faces and leaves none out.
+    Predictions are as a memory makes them; `keep` is 1 from tau on, and for every face where the threshold weighs faces
+    and leaves none out.
     """
     rows = torch.linspace(0, len(pool) - 1, min(SAMPLES, len(pool))).long().unique()
     images = pool.images.read(rows)
-    probs = as_probs(module.teacher.average.eval()(images.to(module.device)))
+    seen = module.teacher.average.eval()(images.to(module.device))
+    probs, _ = module.memory.recall(as_probs(seen), seen, module.global_step)
     pseudo_labels, confidence = module.threshold.align(probs).argmax(1).cpu(), module.threshold.compared(probs).cpu()
     reached = (confidence >= module.tally.tau.cpu()[pseudo_labels]).float()
     keep = reached if module.threshold.leaves_out else torch.ones_like(reached)

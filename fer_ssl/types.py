@@ -187,10 +187,10 @@ class Gate(NamedTuple):
 
 
 class Recalled(NamedTuple):
-    """What a memory of K faces held before a batch: their `keys` [K, D] and `probs` [K, C], and whether it was `full`.
+    """What a memory of K faces or classes held: their `keys` [K, D] and `probs` [K, C], and whether it was `full`.
 
     `weights` [U, K] say how similar the unlabeled faces are to them, `aligned` [U, C] are predictions on those before
-    the memory smoothed them.
+    the memory smoothed them, which it does once it is full.
     """
 
     keys: Tensor

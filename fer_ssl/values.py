@@ -29,7 +29,7 @@ RANGES: tuple[tuple[set[str], Callable[[float], bool], str], ...] = (  # keys, w
     ),
     (
         {
-            "adjust", "alignment", "cycles", "epoch", "gradient_clip_val", "lr", "margin", "momentum", "nearness",
+            "adjust", "alignment", "cycles", "epoch", "gradient_clip_val", "lr", "margin", "momentum",
             "peak", "penalty", "queue", "rate", "rho_min", "rounds", "scale", "spread", "strength", "warmup_epochs",
             "warmup_steps", "weight", "weight_decay", "workers",
         },

@@ -172,11 +172,6 @@ def test_sets_of_a_mixture_may_lie_below_one_root() -> None:
             r"supervised\.balance=0\.9999 .* set sampler=natural",
         ),
         (["loss=[abc,plain]"], r"abc makes up for rare classes.* set sampler=natural"),
-        (
-            ["loss=[supervised,pseudo_label,daso]", "threshold=fixed"],
-            r"'daso' does the work of 'pseudo_label'; set loss=\[supervised,daso\]",
-        ),
-        (["+experiment=daso", "alignment=uniform"], r"'daso' keeps its own .* set threshold=fixed alignment=none"),
         (["+experiment=best", "sampler=natural"], r"turns balanced labels .* set sampler=balanced"),
         (["loss=[supervised_pool_adjusted]", "unlabeled=none"], r"'supervised' needs unlabeled faces"),
         (["memory=recent", "alignment=estimated"], r"alignment estimates .* set memory\.alignment=0"),

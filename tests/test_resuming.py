@@ -141,7 +141,7 @@ def test_a_peer_resumes_with_its_state(options: list[str], tmp_path: Path, monke
     "options",
     [
         ["+experiment=darp", "alignment.memory=16", "alignment.every=1", "alignment.warmup=0.1"],
-        ["+experiment=daso", "loss.daso.warmup=0.0"],
+        ["+experiment=daso", "memory.warmup=0.0"],
     ],
     ids=lambda options: options[0],
 )

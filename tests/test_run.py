@@ -48,7 +48,7 @@ def test_every_experiment_trains_and_leaves_its_files(name: str, tmp_path: Path)
     test = [row for row in predictions if row["split"] == "test"]
     right = sum(row["label"] == row["prediction"] for row in test) / len(test)
     assert right == pytest.approx(metrics["test"]["accuracy"])
-    taught = {"pseudo_label", "mixed_unlabeled", "abc", "daso"} & composed(f"+experiment={name}").loss.keys()
+    taught = {"pseudo_label", "mixed_unlabeled", "abc"} & composed(f"+experiment={name}").loss.keys()
     assert (tmp_path / "pseudo_labels.parquet").exists() == bool(taught)
 
 

@@ -16,8 +16,12 @@ class Forgetful(nn.Module):
     views = frozenset[str]()
 
     def forward(
-        self, probs: Tensor, seen: Output, labeled: Output | None, labels: Tensor
+        self, probs: Tensor, seen: Output, labeled: Output | None, labels: Tensor, global_step: int
     ) -> tuple[Tensor, Recalled | None]:
+        """Return `probs` [U, C] and None."""
+        return probs, None
+
+    def recall(self, probs: Tensor, seen: Output, global_step: int) -> tuple[Tensor, Recalled | None]:
         """Return `probs` [U, C] and None."""
         return probs, None
 
@@ -54,34 +58,31 @@ class Memory(nn.Module):
 
     @torch.no_grad()
     def forward(
-        self, probs: Tensor, seen: Output, labeled: Output | None, labels: Tensor
-    ) -> tuple[Tensor, Recalled | None]:
+        self, probs: Tensor, seen: Output, labeled: Output | None, labels: Tensor, global_step: int
+    ) -> tuple[Tensor, Recalled]:
         """Return `probs` [U, C] smoothed, and what was recalled, before the batch itself is remembered.
 
         `seen` and `labeled` are the teacher's outputs on the unlabeled faces and on those with `labels` int64 [L].
         """
         assert labeled is not None
-        probs = self._aligned(probs)
-        recalled = self._recall(probs, seen.embeddings.float())
-        neighbours = self.own * probs + (1 - self.own) * recalled.weights @ recalled.probs
+        if self.alignment is not None:
+            self.alignment.update(probs)
+        smoothed, recalled = self.recall(probs, seen, global_step)
         if self.unlabeled:
-            self._remember(seen.embeddings, probs)
+            self._remember(seen.embeddings, recalled.aligned)
         self._remember(labeled.embeddings, one_hot(labels, self.classes))
-        return torch.where(recalled.full, neighbours, probs), recalled
+        return smoothed, recalled
 
-    def _aligned(self, probs: Tensor) -> Tensor:
-        if self.alignment is None:
-            return probs
-        self.alignment.update(probs)
-        aligned: Tensor = self.alignment(probs)
-        return aligned
-
-    def _recall(self, probs: Tensor, embeddings: Tensor) -> Recalled:
+    def recall(self, probs: Tensor, seen: Output, global_step: int) -> tuple[Tensor, Recalled]:
+        """Return what forward would of what is remembered, and remember nothing."""
         held = self.queue.negatives()
         keys, known = held.keys.split([self.width, self.classes], 1)
         with torch.autocast(keys.device.type, enabled=False):
-            weights = (embeddings @ keys.T / self.temperature).softmax(1)
-        return Recalled(keys, known, weights, probs, held.present.all())
+            weights = (seen.embeddings.float() @ keys.T / self.temperature).softmax(1)
+            aligned = probs if self.alignment is None else self.alignment(probs)
+            neighbours = self.own * aligned + (1 - self.own) * weights @ known
+        full = held.present.all()
+        return torch.where(full, neighbours, aligned), Recalled(keys, known, weights, aligned, full)
 
     def _remember(self, embeddings: Tensor, probs: Tensor) -> None:
         present = torch.ones(len(probs), dtype=torch.bool, device=probs.device)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fer_ssl.errors import ConfigError
 from fer_ssl.method.losses import Term
 from fer_ssl.method.memory import Forgetful, Memory
+from fer_ssl.method.prototypes import Prototypes
 from fer_ssl.method.teacher import Teacher
 from fer_ssl.method.thresholds import Threshold
 
@@ -32,7 +33,9 @@ class Needs:
         return self.student_views | self.mixed_views | self.teacher_views
 
 
-def needs_of(terms: Mapping[str, Term], teacher: Teacher, memory: Forgetful | Memory, threshold: Threshold) -> Needs:
+def needs_of(
+    terms: Mapping[str, Term], teacher: Teacher, memory: Forgetful | Memory | Prototypes, threshold: Threshold
+) -> Needs:
     """Return what these parts need together.
 
     Raises ConfigError for a threshold that reads what no term shows the student, and for a term on the faces left out

@@ -35,7 +35,7 @@ def test_predictions_are_smoothed_by_their_neighbours_once_the_memory_is_full(un
     smoothed_once = False
     for number in range(6):
         probs, weak, labeled, labels = batch(number)
-        smoothed, recalled = memory(probs, weak, labeled, labels)
+        smoothed, recalled = memory(probs, weak, labeled, labels, number)
         assert bool(recalled.full) == (len(held) == size)
         expected = probs.clone()
         if len(held) == size:
@@ -56,23 +56,23 @@ def test_predictions_are_smoothed_by_their_neighbours_once_the_memory_is_full(un
 def test_predictions_are_aligned_before_they_are_remembered() -> None:
     memory = Memory(CLASSES, WIDTH, size=ROWS + LABELED, alignment=1)
     probs, weak, labeled, labels = batch(0)
-    smoothed, _ = memory(probs, weak, labeled, labels)
+    smoothed, _ = memory(probs, weak, labeled, labels, 0)
     expected = probs / (probs.mean(0) + 1e-6)
     torch.testing.assert_close(smoothed, expected / expected.sum(1, keepdim=True))
-    _, recalled = memory(*batch(1))
+    _, recalled = memory(*batch(1), 1)
     torch.testing.assert_close(recalled.probs, torch.cat([smoothed, torch.eye(CLASSES)[labels]]))
 
 
 def test_a_memory_resumes() -> None:
     memory, other = (Memory(CLASSES, WIDTH, size=8) for _ in range(2))
-    memory(*batch(0))
+    memory(*batch(0), 0)
     other.load_state_dict(memory.state_dict())
-    assert all(torch.equal(*pair) for pair in zip(memory(*batch(1))[1], other(*batch(1))[1], strict=True))
+    assert all(torch.equal(*pair) for pair in zip(memory(*batch(1), 1)[1], other(*batch(1), 1)[1], strict=True))
 
 
 def test_nothing_is_remembered_without_one() -> None:
     probs, *rest = batch(0)
-    assert Forgetful()(probs, *rest) == (probs, None)
+    assert Forgetful()(probs, *rest, 0) == (probs, None)
     with pytest.raises(ConfigError, match=r"memory\.size=0 remembers nothing; set memory=none"):
         Memory(CLASSES, WIDTH, size=0)
 
@@ -104,7 +104,7 @@ def test_the_strong_view_is_as_similar_to_labeled_faces_as_the_weak_one(step: St
     for number in range(3):
         probs, weak, labeled, labels = batch(number)
         held = [row.split([WIDTH, CLASSES]) for row in memory.queue.keys.clone()]
-        smoothed, recalled = memory(probs, weak, labeled, labels)
+        smoothed, recalled = memory(probs, weak, labeled, labels, number)
         loss = term(replace(step, probs=smoothed, recalled=recalled))
         if number < 2:
             assert loss.item() == 0.0

@@ -12,11 +12,12 @@ from torch.nn import functional as F  # noqa: N812
 
 from fer_ssl import dist
 from fer_ssl.method.contrast import info_nce
-from fer_ssl.method.losses import DASO, AnnealedSupervised, Feedback, GraphContrast, PoolAdjusted, Rotation, Term
+from fer_ssl.method.losses import AnnealedSupervised, Feedback, GraphContrast, PoolAdjusted, Rotation, Term
 from fer_ssl.method.losses.fairness import Fairness
 from fer_ssl.method.losses.queue import Queue
 from fer_ssl.method.memory import Memory
 from fer_ssl.method.mix import MixUp
+from fer_ssl.method.prototypes import Prototypes
 from fer_ssl.method.thresholds import (
     AdaMatchThreshold,
     Aligned,
@@ -154,21 +155,19 @@ def remembered() -> dict[str, Tensor]:
     for _ in range(STEPS):
         probs, keys, labeled_keys = torch.randn(ROWS, CLASSES).softmax(1), torch.randn(ROWS, 4), torch.randn(6, 4)
         seen, labeled = (Output(share(each), share(each)) for each in (keys, labeled_keys))
-        smoothed, _ = memory(share(probs), seen, labeled, share(torch.arange(6)))
+        smoothed, _ = memory(share(probs), seen, labeled, share(torch.arange(6)), 0)
     return {"smoothed": dist.gather(smoothed)} | dict(memory.state_dict())
 
 
 def prototypes() -> dict[str, Tensor]:
     torch.manual_seed(0)
-    term = DASO(CLASSES, width=4, max_steps=10, warmup=0.0, decay=0.7)
+    memory = Prototypes(CLASSES, width=4, max_steps=10, warmup=0.0, decay=0.7)
     for number in range(STEPS):
-        labeled, weak, strong = (F.normalize(torch.randn(ROWS, 4)) for _ in range(3))
+        labeled, weak = (F.normalize(torch.randn(ROWS, 4)) for _ in range(2))
         probs, labels = torch.randn(ROWS, CLASSES).mul(3).softmax(1), torch.randint(0, CLASSES, (ROWS,))
-        outputs = {"labeled": labeled, "weak": weak}
-        teacher = {name: Output(share(probs), share(view)) for name, view in outputs.items()}
-        student = {"strong": Output(share(probs), share(strong))}
-        term(Step(student, teacher, share(labels), None, share(probs), None, None, None, number))
-    return dict(term.state_dict())
+        seen, known = (Output(share(probs), share(view)) for view in (weak, labeled))
+        blended, _ = memory(share(probs), seen, known, share(labels), number)
+    return {"blended": dist.gather(blended)} | dict(memory.state_dict())
 
 
 def feedback() -> dict[str, Tensor]:

@@ -1,7 +1,8 @@
-"""Contrast that knows which faces are alike: by their pseudo-labels, or by a memory of labeled faces."""
+"""Contrast that knows which faces are alike: by their pseudo-labels, or by a memory of labeled faces or classes."""
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
 
 from fer_ssl import dist
 from fer_ssl.method.losses.base import Term, Weight, require
@@ -64,3 +65,26 @@ class InstanceSimilarity(Term):
             similarity = embeddings @ recalled.keys.T / self.temperature
         target = weighed / weighed.sum(1, keepdim=True).clamp(min=1e-12)
         return -(target * similarity.log_softmax(1)).sum(1).mean() * recalled.full
+
+
+class Nearness(Term):
+    """Let the strong view be as near to the prototypes of the classes as the weak view is.
+
+    The term is 0 until predictions are blended. Raises ConfigError without a memory. Source: DASO (CVPR 2022).
+    """
+
+    student_views = frozenset({"strong"})
+    uses_logits = False
+    uses_embeddings = True
+
+    def __init__(self, weight: Weight = 1.0, temperature: float = 0.05) -> None:
+        super().__init__(weight)
+        self.temperature = temperature
+
+    def forward(self, step: Step) -> Tensor:
+        """Return the mean cross-entropy between the nearness of both views, in float32."""
+        recalled = require(step.recalled, self, "a memory of what classes look like", "set memory=prototypes")
+        embeddings = step.student["strong"].embeddings.float()
+        with torch.autocast(embeddings.device.type, enabled=False):
+            similarity = embeddings @ recalled.keys.T / self.temperature
+        return F.cross_entropy(similarity, recalled.weights) * recalled.full

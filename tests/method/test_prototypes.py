@@ -9,7 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from fer_ssl.errors import ConfigError
-from fer_ssl.method.losses import DASO
+from fer_ssl.method.functional import consistency_loss
+from fer_ssl.method.losses import Nearness
+from fer_ssl.method.prototypes import Prototypes
 from fer_ssl.types import Output, Step
 
 ROWS, CLASSES, WIDTH = 6, 3, 5
@@ -58,16 +60,25 @@ class Naive:
         return torch.stack(losses).mean()
 
 
-def fresh(warmup: float = 0.0) -> DASO:
-    return DASO(CLASSES, WIDTH, max_steps=100, tau=0.7, nearness=0.5, warmup=warmup, decay=0.9)
+def fresh(warmup: float = 0.0) -> Prototypes:
+    return Prototypes(CLASSES, WIDTH, max_steps=100, warmup=warmup, decay=0.9)
+
+
+def loss_of(memory: Prototypes, taken: Step) -> Tensor:
+    """Return the loss of DASO: kept pseudo-labels and nearness to prototypes."""
+    teacher = taken.teacher
+    blended, recalled = memory(taken.probs, teacher["weak"], teacher["labeled"], taken.labels, taken.global_step)
+    confidence, pseudo_labels = blended.max(1)
+    taught = consistency_loss(taken.student["strong"].logits, pseudo_labels, (confidence >= 0.7).float())
+    return taught + Nearness(weight=0.5).weighted(replace(taken, recalled=recalled))
 
 
 def test_losses_and_gradients_are_those_of_the_definition() -> None:
-    term, naive = fresh(), Naive()
+    memory, naive = fresh(), Naive()
     for seed in range(5):
         taken = step(seed)
         strong = taken.student["strong"]
-        loss, expected = term(taken), naive.loss(taken)
+        loss, expected = loss_of(memory, taken), naive.loss(taken)
         torch.testing.assert_close(loss, expected)
         for ours, theirs in zip(
             torch.autograd.grad(loss, [strong.logits, strong.embeddings]),
@@ -81,22 +92,32 @@ def test_before_the_warm_up_ends_the_classifier_alone_labels() -> None:
     taken = step(0)
     probs = taken.probs
     losses = F.cross_entropy(taken.student["strong"].logits, probs.argmax(1), reduction="none")
-    torch.testing.assert_close(fresh(warmup=0.5)(taken), (losses * (probs.amax(1) >= 0.7)).mean())
-    assert not torch.equal(fresh(warmup=0.5)(replace(taken, global_step=50)), fresh(warmup=0.5)(taken))
+    torch.testing.assert_close(loss_of(fresh(warmup=0.5), taken), (losses * (probs.amax(1) >= 0.7)).mean())
+    later = replace(taken, global_step=50)
+    assert not torch.equal(loss_of(fresh(warmup=0.5), later), loss_of(fresh(warmup=0.5), taken))
 
 
 def test_it_resumes_exactly() -> None:
     straight, first, second = fresh(), fresh(), fresh()
-    expected = [straight(step(seed)) for seed in range(6)]
+    expected = [loss_of(straight, step(seed)) for seed in range(6)]
     for seed in range(3):
-        first(step(seed))
+        loss_of(first, step(seed))
     stored = io.BytesIO()
     torch.save(first.state_dict(), stored)
     stored.seek(0)
     second.load_state_dict(torch.load(stored, weights_only=True))
-    assert all(torch.equal(second(step(seed)), expected[seed]) for seed in range(3, 6))
+    assert all(torch.equal(loss_of(second, step(seed)), expected[seed]) for seed in range(3, 6))
 
 
-def test_without_a_pool_the_override_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"set unlabeled=<pool> or loss=\[supervised\]"):
-        fresh()(replace(step(0), probs=None))
+def test_it_tells_what_it_would_say_and_remembers_nothing() -> None:
+    memory, taken = fresh(), step(0)
+    loss_of(memory, taken)
+    before = {name: value.clone() for name, value in memory.state_dict().items()}
+    recalled, _ = memory.recall(taken.probs, taken.teacher["weak"], 1)
+    assert all(torch.equal(value, before[name]) for name, value in memory.state_dict().items())
+    assert not torch.allclose(recalled, taken.probs)
+
+
+def test_without_a_memory_the_override_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"Nearness needs a memory of what classes look like.* set memory=prototypes"):
+        Nearness()(step(0))
