@@ -29,6 +29,7 @@ INSTEAD_OF = (("abc", "supervised"), ("abc", "pseudo_label"))
 def check(cfg: DictConfig) -> None:
     """Raise ConfigError, naming the override to type, for parts that cannot work together."""
     _numbers_make_sense(cfg)
+    _epochs_are_whole_steps(cfg)
     _something_is_scored(cfg)
     _terms_are_parts(cfg)
     _keys_are_settings(cfg)
@@ -58,6 +59,15 @@ def _numbers_make_sense(cfg: DictConfig) -> None:
     for key in SHARES:
         if not 0 <= (value := OmegaConf.select(cfg, key, default=0.0)) < 1:
             raise ConfigError(f"{key}={value} is no share of the labeled faces; set {key} from 0 to below 1")
+
+
+def _epochs_are_whole_steps(cfg: DictConfig) -> None:
+    batches = cfg.trainer.accumulate_grad_batches
+    if rest := cfg.epoch_steps % batches:  # Lightning steps where an epoch ends, and still divides by all the batches
+        raise ConfigError(
+            f"trainer.accumulate_grad_batches={batches} leaves {rest} for the last step of the {cfg.epoch_steps} "
+            f"batches of an epoch; set epoch_steps={cfg.epoch_steps + batches - rest}"
+        )
 
 
 def _something_is_scored(cfg: DictConfig) -> None:

@@ -206,6 +206,11 @@ def test_sets_of_a_mixture_may_lie_below_one_root() -> None:
             r"head\._target_=my_faces\.Head cannot be imported \(.*my_faces",
         ),
         (["trainer.accumulate_grad_batches=0"], r"set trainer\.accumulate_grad_batches to 1 or more"),
+        (
+            ["trainer.accumulate_grad_batches=4", "epoch_steps=10"],
+            r"leaves 2 for the last step of the 10 batches of an epoch; set epoch_steps=12",
+        ),
+        (["trainer.accumulate_grad_batches=4", "epoch_steps=3"], r"leaves 3 .* set epoch_steps=4$"),
         (["optim.lr=-1"], r"optim\.lr=-1 makes no sense; set optim\.lr to 0 or more"),
         (["score=val"], r"score=val is no list; set score=\[val\]"),
         (["score=[]"], r"score=\[\] leaves nothing to be scored; set score=null"),
