@@ -100,6 +100,14 @@ def build_threshold(cfg: DictConfig, classes: int, facts: Facts) -> Threshold:
     return aligned
 
 
+def in_steps(threshold: Threshold, batches: int) -> Threshold:
+    """Return `threshold` after telling it, and those inside it, of how many batches a step is made."""
+    for part in threshold.modules():
+        if isinstance(part, Threshold):
+            part.step_batches = batches
+    return threshold
+
+
 def build_module(
     cfg: DictConfig,
     space: LabelSpace,
@@ -133,7 +141,7 @@ def build_module(
         teacher=make(cfg.teacher, _partial_=True),
         memory=make(cfg.memory, **known(cfg.memory, facts)),
         target=make(cfg.target),
-        threshold=build_threshold(cfg, len(space), facts),
+        threshold=in_steps(build_threshold(cfg, len(space), facts), cfg.trainer.accumulate_grad_batches),
         mixer=make(cfg.mix),
         terms=build_terms(cfg, facts if taught_counts is None else {**facts, "class_counts": taught_counts}),
         views=make(cfg.view),

@@ -185,9 +185,12 @@ def test_equal_seeds_give_equal_runs_and_others_do_not(tmp_path: Path) -> None:
         assert_same_weights(tmp_path / "a", tmp_path / "c")
 
 
-def test_accumulated_batches_update_the_teacher_once(tmp_path: Path) -> None:
-    trained(tmp_path, "trainer.accumulate_grad_batches=3", "epoch_steps=6")
-    assert int(weights(tmp_path)["teacher.updates"]) == 2
+def test_accumulated_batches_update_teacher_and_threshold_once(tmp_path: Path) -> None:
+    nested = ("alignment=uniform", "+experiment=dtm_quantile", "threshold.inner.update_every=2")
+    trained(tmp_path, *nested, "trainer.accumulate_grad_batches=3", "epoch_steps=6")
+    state = weights(tmp_path)
+    assert int(state["teacher.updates"]) == 2
+    assert int(state["threshold.threshold.inner.epoch"]) == 1
 
 
 def test_a_heldout_fold_calibrates_the_threshold(tmp_path: Path) -> None:

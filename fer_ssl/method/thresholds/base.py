@@ -15,7 +15,8 @@ class Threshold(nn.Module):
     `forward` wants, None when it wants none; `observes` the fold, `heldout` or `labeled`, that `observe` is to be given
     at the end of each epoch as the averaged model sees it, None for none; `aligns` says that it changes predictions by
     a running estimate of their distribution; `leaves_out` that some faces may have a keep of 0; `follows_training` that
-    its state is a running mean over batches, to which one look at a whole pool is nothing.
+    its state is a running mean over batches, to which one look at a whole pool is nothing; `step_batches` is of how
+    many calls of `forward` a step of training is made.
     """
 
     tau: Tensor
@@ -24,6 +25,7 @@ class Threshold(nn.Module):
     aligns: bool = False
     leaves_out: bool = True
     follows_training: bool = False
+    step_batches: int = 1
 
     def __init__(self, classes: int, tau: float) -> None:
         super().__init__()

@@ -22,7 +22,7 @@ class DynamicThreshold(Threshold):
     `pool` names the labeled faces that count: the training batches given to `forward`, predicted by `source`, or all of
     a fold given to `observe`, `heldout` or `labeled`, predicted by the averaged model. `aggregate` takes the mean since
     the last update, or over sums that decay by `ema_decay` per observation. `update_every` is `epoch` or a number of
-    calls. Raises ConfigError for an unknown choice, and for a fold that another model is to predict. Source:
+    steps. Raises ConfigError for an unknown choice, and for a fold that another model is to predict. Source:
     `dtm_threshold`.
     """
 
@@ -71,7 +71,7 @@ class DynamicThreshold(Threshold):
             self.observe(require_labeled(labeled, self))
         self._step += 1
         self.step.add_(1)
-        if self.update_every != "epoch" and self._step % self.update_every == 0:
+        if self.update_every != "epoch" and self._step % (self.update_every * self.step_batches) == 0:
             self.update()
         return self.gate(probs)
 

@@ -67,7 +67,7 @@ class Refined(Aligned):
         self.seen.push(probs, None, torch.ones(len(probs), dtype=torch.bool, device=probs.device))
         self._steps += 1
         self.steps.add_(1)
-        if self._steps > self.starts and self._steps % self.every == 0:
+        if self._steps > self.starts * self.step_batches and self._steps % (self.every * self.step_batches) == 0:
             self.solve()
 
     def changed(self, probs: Tensor) -> Tensor:

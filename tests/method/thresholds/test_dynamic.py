@@ -75,6 +75,16 @@ def test_steps_can_be_the_period() -> None:
     assert int(threshold.epoch) == 2
 
 
+def test_a_period_in_steps_counts_steps_of_several_batches() -> None:
+    threshold = DynamicThreshold(7, update_every=2)
+    threshold.step_batches = 3
+    epochs = []
+    for seed in range(12):
+        threshold(view(9).probs, view(seed))
+        epochs.append(int(threshold.epoch))
+    assert epochs == [0] * 5 + [1] * 6 + [2]
+
+
 def test_a_relative_floor_is_a_share_of_the_class_mean() -> None:
     threshold = RelativeDynamicThreshold(3, floor=0.9, init=0.7)
     probs = torch.tensor([[0.8, 0.1, 0.1], [0.1, 0.5, 0.4], [0.3, 0.6, 0.1], [0.9, 0.05, 0.05]])

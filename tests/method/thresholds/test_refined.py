@@ -81,6 +81,17 @@ def test_nothing_changes_before_the_warm_up_ends() -> None:
     assert changed == [False, False, False, True, True]
 
 
+def test_steps_may_be_of_several_batches() -> None:
+    part = Refined(FixedThreshold(CLASSES), 10, memory=64, every=2, warmup=0.3, class_counts=COUNTS)
+    part.step_batches = 2
+    probs = predictions(16, 0)
+    changed = []
+    for _ in range(8):
+        part(probs)
+        changed.append(not torch.allclose(part.align(probs), probs, atol=1e-4))
+    assert changed == [False] * 7 + [True]
+
+
 @pytest.mark.parametrize("warmup", [100, 1.0, -0.1])
 def test_a_warm_up_of_no_share_is_told(warmup: float) -> None:
     with pytest.raises(ConfigError, match=rf"no share of the steps is {warmup}; set alignment.warmup=0.4"):
