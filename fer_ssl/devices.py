@@ -9,13 +9,18 @@ from omegaconf import DictConfig, ListConfig
 from fer_ssl.data.samplers import per_rank
 from fer_ssl.errors import ConfigError
 from fer_ssl.method.choices import require_choice
+from fer_ssl.precision import require_precision
 
 log = logging.getLogger(__name__)
 
 
 def check_devices(cfg: DictConfig) -> None:
-    """Raise ConfigError, naming the override to type, for devices that are not there or batches they cannot share."""
+    """Raise ConfigError, naming the override to type, for devices that are not there or batches they cannot share.
+
+    Also for a precision that no device trains in.
+    """
     _require_strategy(cfg.trainer.strategy)
+    require_precision(cfg.trainer.precision)
     on_gpu = _on_gpu(cfg.trainer.accelerator)
     if not on_gpu and cfg.trainer.strategy != "auto" and cfg.trainer.strategy.process_group_backend == "nccl":
         raise ConfigError("nccl joins GPUs only; set trainer.strategy.process_group_backend=gloo")

@@ -5,6 +5,10 @@ from typing import Any
 
 import torch
 
+from fer_ssl.method.choices import require_choice
+
+PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16")  # the last are Lightning's short names
+
 
 def precision(asked: str, accelerator: str) -> str:
     """Return Lightning's precision; `auto` is bf16 where the hardware gains by it."""
@@ -13,6 +17,14 @@ def precision(asked: str, accelerator: str) -> str:
     if accelerator != "cpu" and torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
     return "bf16-mixed" if gains_by_bf16(torch.cpu.get_capabilities()) else "32-true"
+
+
+def require_precision(asked: str | int) -> None:
+    """Raise ConfigError for a precision whose weights are not float32.
+
+    In half precision running means, of thresholds and of the averaged teacher, would round to no change.
+    """
+    require_choice("trainer.precision", str(asked), PRECISIONS)
 
 
 def gains_by_bf16(cpu: Mapping[str, Any]) -> bool:

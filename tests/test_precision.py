@@ -5,6 +5,8 @@ import torch
 from running import TINY, composed
 
 from fer_ssl.build import build_module
+from fer_ssl.devices import check_devices
+from fer_ssl.errors import ConfigError
 from fer_ssl.precision import gains_by_bf16, precision
 from fer_ssl.types import Batch, LabelSpace, Output
 
@@ -27,6 +29,18 @@ def test_auto_is_bf16_where_the_processor_gains(cpu: dict[str, object], gains: b
 
 def test_what_is_asked_for_is_taken() -> None:
     assert precision("16-mixed", "cpu") == "16-mixed"
+
+
+@pytest.mark.parametrize("asked", ["auto", "32-true", "32", "bf16-mixed", "16-mixed"])
+def test_weights_in_float32_are_a_choice(asked: str) -> None:
+    check_devices(composed(f"trainer.precision={asked}", "trainer.accelerator=cpu", "run_dir=."))
+
+
+@pytest.mark.parametrize("asked", ["bf16-true", "16-true", "64-true", "bf17"])
+def test_weights_of_another_kind_are_refused(asked: str) -> None:
+    cfg = composed(f"trainer.precision={asked}", "trainer.accelerator=cpu", "run_dir=.")
+    with pytest.raises(ConfigError, match=rf"^trainer\.precision={asked} is not a choice; .* to one of auto, 32-true"):
+        check_devices(cfg)
 
 
 def test_thresholds_count_in_float32_under_autocast() -> None:
