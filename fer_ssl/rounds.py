@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import Tensor
 
 from fer_ssl.build import build_data, build_model, build_threshold, plain
+from fer_ssl.check import check
 from fer_ssl.checkpoints import load_average, read_checkpoint, require_classifier
 from fer_ssl.data.joined import replaced
 from fer_ssl.data.module import FaceData
@@ -42,10 +43,11 @@ def label_pool(
 
     `selection` holds a `threshold`, an `alignment`, the `epoch` they are in, and the role of the labeled faces they
     `observe`. The summary stays beside the labels; where it tells of this checkpoint and selection, nothing is done.
-    Raises ConfigError where there is no checkpoint, for a run without a pool, without a classifier, or without such
-    faces, and for one whose data or network are of modules that are neither of fer_ssl nor among `allow_targets`;
-    DataError where more faces cannot be read than the run allowed.
+    Raises ConfigError for a selection that cannot select, where there is no checkpoint, for a run without a pool,
+    without a classifier, or without such faces, and for one whose data or network are of modules that are neither of
+    fer_ssl nor among `allow_targets`; DataError where more faces cannot be read than the run allowed.
     """
+    require_selecting(selection)
     checkpoint = read_checkpoint(checkpoint_path)
     origin = {"sha256": hashlib.sha256(checkpoint_path.read_bytes()).hexdigest(), "selection": plain(selection)}
     told = path.with_suffix(".json")
@@ -73,17 +75,23 @@ def label_pool(
     return summary
 
 
-def select(threshold: Threshold, epoch: int, observed: LabeledView, probs: Tensor) -> Gate:
-    """Return the gate of the whole pool's `probs` [N, C], once `threshold` has seen `epoch` epochs of labeled faces.
+def require_selecting(selection: DictConfig) -> None:
+    """Raise ConfigError for a selection without epochs, or by parts that follow training, batch by batch.
 
-    Raises ConfigError for one that follows training, batch by batch: it would still stand where it starts.
+    Those would still stand where they start.
     """
-    if threshold.follows_training:
+    if selection.epoch is None:
+        raise ConfigError("selection.epoch=null is no number of epochs; set selection.epoch=6")
+    if build_threshold(selection, 2, {"class_counts": [1, 1], "pool_size": 1}).follows_training:
         raise ConfigError(
             "the selection's threshold or alignment follows training batch by batch, and a pool is labeled at once; "
             "set threshold@selection.threshold=dtm_relative, fixed or crest, and alignment@selection.alignment=none, "
             "uniform or labeled"
         )
+
+
+def select(threshold: Threshold, epoch: int, observed: LabeledView, probs: Tensor) -> Gate:
+    """Return the gate of the whole pool's `probs` [N, C], once `threshold` has seen `epoch` epochs of labeled faces."""
     for _ in range(epoch):
         threshold.observe(observed)
         threshold.end_epoch()
@@ -203,3 +211,5 @@ def _check(cfg: DictConfig) -> None:
         raise ConfigError(f"rounds follow one another in one process; set trainer.devices=1, not {cfg.trainer.devices}")
     if cfg.unlabeled.pool is None and not cfg.unlabeled.from_source:
         raise ConfigError("self-training labels a pool; set unlabeled=same or another pool")
+    check(cfg)  # with the selection, of which the teacher's run knows nothing
+    require_selecting(cfg.selection)

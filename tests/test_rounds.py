@@ -221,18 +221,25 @@ def test_labeled_faces_that_the_run_has_not_are_told(teacher: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("override", "message"),
     [
+        ("threshold@selection.threshold=dash", r"follows training .* set threshold@selection\.threshold=dtm_relative"),
+        ("selection.epoch=null", r"selection\.epoch=null is no number of epochs; set selection\.epoch=6"),
+        ("+selection.threshold.bta=1", r"selection\.threshold\.bta is no setting of RelativeDynamicThreshold"),
         ("rounds=0", r"rounds=0 makes no student; set rounds=1"),
         ("trainer.devices=2", r"set trainer\.devices=1, not 2"),
         ("unlabeled=none", r"self-training labels a pool; set unlabeled=same"),
     ],
 )
-def test_rounds_that_cannot_be_are_told(override: str, message: str, tmp_path: Path) -> None:
+def test_rounds_that_cannot_be_are_told_before_any_trains(
+    override: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounds, "run", lambda _: pytest.fail("a round is trained"))
+    cfg = composed(*TINY, f"run_dir={tmp_path}", "loss=[supervised]", override, config="self_train")
     with pytest.raises(ConfigError, match=message):
-        self_train(in_rounds(tmp_path, "loss=[supervised]", override))
+        self_train(cfg)
 
 
 def test_a_selection_that_keeps_nobody_is_told(tmp_path: Path) -> None:
     strict = ["threshold@selection.threshold=fixed", "selection.threshold.tau=1"]
     cfg = composed(*TINY, f"run_dir={tmp_path}", "+experiment=self_training", *strict, config="self_train")
-    with pytest.raises(DataError, match=r"keeps no face; make it anew with a lower selection\.threshold\.floor"):
+    with pytest.raises(DataError, match=r"keeps no face; make it anew with a lower .* selection\.threshold\.tau of"):
         self_train(cfg)

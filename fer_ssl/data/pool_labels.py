@@ -43,7 +43,10 @@ def pseudo_labeled(path: Path, pool: Faces | None, space: LabelSpace) -> Faces:
         )
     kept = table.filter(pc.field("keep"))
     if not len(kept):
-        raise DataError(f"{path} keeps no face; make it anew with a lower selection.threshold.floor")
+        raise DataError(
+            f"{path} keeps no face; make it anew with a lower selection.threshold.floor, or selection.threshold.tau of "
+            "threshold@selection.threshold=fixed"
+        )
     row_of = {name: row for row, name in enumerate(pool.ids.tolist())}
     rows = [row_of.get(name) for name in kept["id"].to_pylist()]
     if None in rows:
