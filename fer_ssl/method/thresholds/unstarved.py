@@ -40,10 +40,11 @@ class Unstarved(Threshold):
     def forward(self, probs: Tensor, labeled: LabeledView | None = None, pool_rows: Tensor | None = None) -> Gate:
         """Return the gate of `probs` [B, C], after counting them: what `inner` keeps and the best of each class."""
         gate: Gate = self.inner(probs, labeled, pool_rows)
-        read = self.inner.align(probs)
-        self._count(dist.gather(read.float()))
+        confidence, labels = self.inner.compared(probs).float(), self.inner.align(probs).argmax(1)
+        self._count(dist.gather(confidence), dist.gather(labels))
         self.tau.copy_(torch.minimum(gate.tau, self.lowest()))
-        return gate._replace(keep=torch.maximum(gate.keep, self.gate(read).keep), tau=self.tau.clone())
+        reaching = (confidence >= self.tau[labels]).float()
+        return gate._replace(keep=torch.maximum(gate.keep, reaching), tau=self.tau.clone())
 
     def lowest(self) -> Tensor:
         """Return the confidence [C] that the `share` of each class reaches; infinite for a class never seen."""
@@ -68,8 +69,7 @@ class Unstarved(Threshold):
         """Close an epoch of `inner`."""
         self.inner.end_epoch()
 
-    def _count(self, probs: Tensor) -> None:
-        confidence, labels = probs.max(1)
+    def _count(self, confidence: Tensor, labels: Tensor) -> None:
         places = (confidence * self.bins).long().clamp(max=self.bins - 1)
         self.histogram.mul_(self.decay)
         self.histogram.view(-1).index_add_(0, labels * self.bins + places, torch.ones_like(confidence))

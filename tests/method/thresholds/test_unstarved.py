@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from fer_ssl.method.thresholds import DynamicThreshold, FixedThreshold, Unstarved
+from fer_ssl.method.thresholds import DashThreshold, DynamicThreshold, FixedThreshold, Unstarved
+from fer_ssl.types import LabeledView
 
 CLASSES = 3
 
@@ -38,6 +39,17 @@ def test_each_class_keeps_at_least_its_share() -> None:
     assert (share[1:] < 0.3).all()
     assert gate.tau[0] == pytest.approx(0.95)
     assert (gate.tau[1:] < 0.7).all()
+
+
+@pytest.mark.parametrize("rho_min", [0.05, 5.0])  # its labels are sharpened, or one-hot
+def test_the_share_is_of_the_predictions_and_not_of_labels_made_surer(rho_min: float) -> None:
+    threshold = Unstarved(CLASSES, partial(DashThreshold, rho_min=rho_min), share=0.2)
+    labeled = LabeledView(faces(1), torch.arange(300) % CLASSES)
+    probs = faces(0)
+    share = kept(probs, threshold(probs, labeled).keep)  # warming up, Dash itself keeps nothing
+    assert (share >= 0.2).all()
+    assert (share < 0.3).all()
+    assert (threshold.tau <= probs.amax(0)).all()
 
 
 def test_the_share_is_that_of_the_sorted_confidences() -> None:
