@@ -131,7 +131,7 @@ class SemiSupervised(LightningModule):
     @record_function("student")
     def run_student(self, images: Mapping[str, Tensor]) -> Outputs:
         """Return the student's outputs with gradient, by view."""
-        return forward_passes(self.model, images, self.passes)
+        return forward_passes(self.model, images, self.passes, self.needs.shown_views)
 
     @record_function("pseudo-label")
     def pseudo_label(self, batch: Batch, student: Outputs, teacher: Outputs) -> Step:

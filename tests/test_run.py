@@ -326,6 +326,15 @@ def test_a_split_of_another_name_is_told_with_those_there_are(tmp_path: Path) ->
         trained(tmp_path, "score=[val,tset]")
 
 
+def test_running_statistics_follow_no_strong_view_beside_mixed_clean_ones() -> None:
+    space = LabelSpace("two", ("a", "b"))
+    module = build_module(composed(*TINY, "+experiment=remixmatch", "passes=two", "run_dir=."), space, 9)
+    before = {name: buffer.clone() for name, buffer in module.model.named_buffers() if "running" in name}
+    module.train().run_student({view: torch.rand(4, 3, 24, 24) for view in ("strong", "rotated")})
+    assert before
+    assert all(torch.equal(module.model.get_buffer(name), buffer) for name, buffer in before.items())
+
+
 def test_an_unknown_number_of_passes_names_the_choices(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"passes=three .* one, two, each"):
         trained(tmp_path, "passes=three")

@@ -28,9 +28,14 @@ class Needs:
     learns_labels: bool
 
     @property
+    def shown_views(self) -> Names:
+        """All views that the student is shown in a step, as they are or mixed."""
+        return self.student_views | self.mixed_views
+
+    @property
     def views(self) -> Names:
         """All views to be drawn."""
-        return self.student_views | self.mixed_views | self.teacher_views
+        return self.shown_views | self.teacher_views
 
 
 def needs_of(

@@ -1,6 +1,6 @@
 """Which views of a step share a pass of the student, and with it the statistics of batch norm."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Literal
 
@@ -12,21 +12,22 @@ from fer_ssl.types import Output
 
 Passes = Literal["one", "two", "each"]
 Outputs = dict[str, Output]
-CLEAN = ("weak", "weak2", "labeled")  # views like the faces that are evaluated
+CLEAN = {"weak", "weak2", "labeled"}  # views like the faces that are evaluated
 
 
-def forward_passes(network: nn.Module, images: Mapping[str, Tensor], passes: Passes) -> Outputs:
+def forward_passes(network: nn.Module, images: Mapping[str, Tensor], passes: Passes, shown: Collection[str]) -> Outputs:
     """Run `network` over all views, each of images [B, channels, H, W], and return its output for each.
 
     `one` pass takes all views together; `two` take the clean ones, then the others, which running statistics do not
-    follow, so that these are of such faces as are evaluated; `each` view has a pass of its own, in the order given.
+    follow, so that these are of such faces as are evaluated, unless no view is clean of all that are `shown` in a step,
+    in this call or another; `each` view has a pass of its own, in the order given.
     Source of `two`: the auxiliary batch norm of AdvProp (Xie et al., CVPR 2020), here without weights of its own.
     """
-    clean = {name: view for name, view in images.items() if name in CLEAN}
     if passes == "each":
         return {name: network(view) for name, view in images.items()}
-    if passes == "one" or not clean:
+    if passes == "one" or CLEAN.isdisjoint(shown):
         return forward_views(network, images)
+    clean = {name: view for name, view in images.items() if name in CLEAN}
     outputs = forward_views(network, clean)
     with running_statistics_kept(network):
         return outputs | forward_views(network, {name: view for name, view in images.items() if name not in clean})

@@ -45,7 +45,7 @@ def normalised(*views: Tensor) -> Tensor:
     ],
 )
 def test_views_of_a_pass_share_their_statistics(passes: str, groups: list[list[str]], images: Images) -> None:
-    outputs = forward_passes(Tiny(), images, passes)
+    outputs = forward_passes(Tiny(), images, passes, images)
     assert outputs.keys() == images.keys()
     for group in groups:
         expected = normalised(*(images[view] for view in group))
@@ -56,7 +56,7 @@ def test_views_of_a_pass_share_their_statistics(passes: str, groups: list[list[s
 def test_running_statistics_of_two_passes_are_those_of_clean_views(images: Images) -> None:
     network = Tiny()
     alone = copy.deepcopy(network)
-    forward_passes(network, images, "two")
+    forward_passes(network, images, "two", images)
     alone(torch.cat([images["weak"], images["labeled"]]))
     assert torch.equal(network.norm.running_mean, alone.norm.running_mean)
     assert torch.equal(network.norm.running_var, alone.norm.running_var)
@@ -65,8 +65,17 @@ def test_running_statistics_of_two_passes_are_those_of_clean_views(images: Image
 
 def test_without_clean_views_the_running_statistics_follow_the_others(images: Images) -> None:
     network = Tiny()
-    forward_passes(network, {"strong": images["strong"], "strong2": images["strong2"]}, "two")
+    strong = {"strong": images["strong"], "strong2": images["strong2"]}
+    forward_passes(network, strong, "two", strong)
     assert network.norm.running_mean.abs().min() > 0
+
+
+def test_strong_views_leave_the_running_statistics_to_clean_ones_of_another_call(images: Images) -> None:
+    network = Tiny()
+    strong = {"strong": images["strong"], "strong2": images["strong2"]}
+    outputs = forward_passes(network, strong, "two", images)
+    torch.testing.assert_close(torch.cat([output.logits for output in outputs.values()]), normalised(*strong.values()))
+    assert not network.norm.running_mean.any()
 
 
 def test_statistics_follow_again_after_a_failure(images: Images) -> None:
