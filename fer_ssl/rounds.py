@@ -23,6 +23,7 @@ from fer_ssl.data.pool_labels import write_pool_labels
 from fer_ssl.devices import chosen_device
 from fer_ssl.errors import ConfigError, StorageError, WorkerError
 from fer_ssl.inference import trusted_config
+from fer_ssl.method.choices import require_choice
 from fer_ssl.method.thresholds import Threshold
 from fer_ssl.results import write_json
 from fer_ssl.run import run
@@ -76,12 +77,13 @@ def label_pool(
 
 
 def require_selecting(selection: DictConfig) -> None:
-    """Raise ConfigError for a selection without epochs, or by parts that follow training, batch by batch.
+    """Raise ConfigError for a selection without epochs, or by faces that no run has.
 
-    Those would still stand where they start.
+    Also for parts that follow training, batch by batch: they would still stand where they start.
     """
     if selection.epoch is None:
         raise ConfigError("selection.epoch=null is no number of epochs; set selection.epoch=6")
+    require_choice("selection.observe", selection.observe, ("labeled", "heldout", "val"))
     if build_threshold(selection, 2, {"class_counts": [1, 1], "pool_size": 1}).follows_training:
         raise ConfigError(
             "the selection's threshold or alignment follows training batch by batch, and a pool is labeled at once; "
@@ -211,5 +213,7 @@ def _check(cfg: DictConfig) -> None:
         raise ConfigError(f"rounds follow one another in one process; set trainer.devices=1, not {cfg.trainer.devices}")
     if cfg.unlabeled.pool is None and not cfg.unlabeled.from_source:
         raise ConfigError("self-training labels a pool; set unlabeled=same or another pool")
+    if cfg.selection.observe == "heldout" and cfg.data.heldout_fraction <= 0:
+        raise ConfigError("selection.observe=heldout needs faces to look at; set data.heldout_fraction=0.2")
     check(cfg)  # with the selection, of which the teacher's run knows nothing
     require_selecting(cfg.selection)

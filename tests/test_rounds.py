@@ -223,6 +223,8 @@ def test_labeled_faces_that_the_run_has_not_are_told(teacher: Path, tmp_path: Pa
     [
         ("threshold@selection.threshold=dash", r"follows training .* set threshold@selection\.threshold=dtm_relative"),
         ("selection.epoch=null", r"selection\.epoch=null is no number of epochs; set selection\.epoch=6"),
+        ("selection.observe=test", r"selection\.observe=test is not a choice; .* one of labeled, heldout, val"),
+        ("selection.observe=heldout", r"observe=heldout needs faces .* set data\.heldout_fraction=0\.2"),
         ("+selection.threshold.bta=1", r"selection\.threshold\.bta is no setting of RelativeDynamicThreshold"),
         ("rounds=0", r"rounds=0 makes no student; set rounds=1"),
         ("trainer.devices=2", r"set trainer\.devices=1, not 2"),
