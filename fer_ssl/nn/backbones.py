@@ -15,11 +15,9 @@ def timm_backbone(name: str, pretrained: bool = False, drop_rate: float = 0.0, i
     """Return a timm model without its classifier; `num_features` says how wide its features are.
 
     It starts from timm's `pretrained` weights, then from those of `init`, as `start_from` reads them. Raises
-    ConfigError for a name timm does not know and for pretrained weights that cannot be had.
+    ConfigError for a name or a tag timm does not know and for pretrained weights that cannot be had.
     """
-    if not timm.is_model(name):
-        near = ", ".join(timm.list_models(f"*{name.split('.')[0]}*")[:6]) or "see timm.list_models()"
-        raise ConfigError(f"timm has no model {name!r}; set backbone.name to one it has ({near})")
+    _require_known(name)
     try:
         backbone: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0, drop_rate=drop_rate)
     except (OSError, RuntimeError, ValueError) as error:
@@ -30,9 +28,19 @@ def timm_backbone(name: str, pretrained: bool = False, drop_rate: float = 0.0, i
             f"timm's weights of {name!r} cannot be had ({reason}); go online once, or set backbone.pretrained=false "
             "and backbone.init=<a file of its weights>"
         ) from None
+    backbone.num_features = getattr(backbone, "head_hidden_size", backbone.num_features)  # what a last layer widens to
     if init is not None:
         start_from(backbone, Path(init))
     return backbone
+
+
+def _require_known(name: str) -> None:
+    arch = name.partition(".")[0]
+    tagged = timm.list_models(f"{arch}.*", include_tags=True)
+    if timm.is_model(name) and name in (arch, *tagged):
+        return
+    near = ", ".join((tagged or timm.list_models(f"*{arch}*"))[:6]) or "see timm.list_models()"
+    raise ConfigError(f"timm has no model {name!r}; set backbone.name to one it has ({near})")
 
 
 class SmallConvNet(nn.Sequential):

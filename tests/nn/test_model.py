@@ -52,6 +52,17 @@ def test_an_unknown_name_lists_near_ones() -> None:
         timm_backbone("resnet19")
 
 
+def test_an_unknown_tag_lists_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match=r"no model 'resnet18\.bogus'; set backbone\.name .*resnet18\.a1_in1k"):
+        timm_backbone("resnet18.bogus")
+
+
+@pytest.mark.parametrize("name", ["resnet10t.c3_in1k", "lcnet_035", "mobilenetv3_small_050", "ghostnet_050"])
+def test_networks_of_timm_say_how_wide_their_features_are(name: str) -> None:
+    backbone = timm_backbone(name).eval()
+    assert backbone(torch.zeros(1, 3, 48, 48)).shape == (1, backbone.num_features)
+
+
 def test_the_small_network_says_how_wide_its_features_are() -> None:
     backbone = SmallConvNet(widths=(4, 6, 6, 8, 8, 10))
     assert backbone(torch.zeros(2, 3, 48, 48)).shape == (2, backbone.num_features) == (2, 10)
