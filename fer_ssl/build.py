@@ -23,6 +23,7 @@ from fer_ssl.masking import masked_tree
 from fer_ssl.method.losses import Term
 from fer_ssl.method.thresholds import Threshold
 from fer_ssl.module import SemiSupervised
+from fer_ssl.nn.backbones import require_size
 from fer_ssl.nn.model import FaceModel
 from fer_ssl.parts import make
 from fer_ssl.precision import precision
@@ -71,10 +72,15 @@ def build_decoder(cfg: DictConfig, image_size: int) -> Callable[[int], Decoder]:
 
 
 def build_model(cfg: DictConfig, classes: int, fresh: bool = False) -> FaceModel:
-    """Return the student network; only a `fresh` one looks for weights to start from, others get a checkpoint's."""
+    """Return the student network; only a `fresh` one looks for weights to start from, others get a checkpoint's.
+
+    Raises ConfigError for a backbone of timm that takes no faces of the run's `image_size`.
+    """
     nothing = {"init": None, "pretrained": False}
     start = {} if fresh else {key: value for key, value in nothing.items() if key in cfg.backbone}
-    return FaceModel(make(cfg.backbone, **start), make(cfg.head, _partial_=True), classes)
+    backbone = make(cfg.backbone, **start)
+    require_size(backbone, cfg.image_size)
+    return FaceModel(backbone, make(cfg.head, _partial_=True), classes)
 
 
 Facts = Mapping[str, int | list[int]]

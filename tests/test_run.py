@@ -89,6 +89,11 @@ def test_features_that_are_not_there_are_missed(tmp_path: Path, monkeypatch: pyt
         trained(tmp_path / "run", "+experiment=best_pretrained")
 
 
+def test_a_network_of_another_size_of_face_is_refused_before_training(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"takes no faces of 24 px .*; set image_size=224"):
+        trained(tmp_path, "backbone=timm", "backbone.name=vit_tiny_patch16_224")
+
+
 def test_a_run_starts_from_pretrained_features(tmp_path: Path) -> None:
     metrics = trained(tmp_path / "pre", "+experiment=pretrain_infonce")
     assert 0 < metrics["test"]["macro_f1"] < 1

@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import timm
+import torch
 from torch import nn
 
 from fer_ssl.errors import ConfigError
@@ -41,6 +42,24 @@ def _require_known(name: str) -> None:
         return
     near = ", ".join((tagged or timm.list_models(f"*{arch}*"))[:6]) or "see timm.list_models()"
     raise ConfigError(f"timm has no model {name!r}; set backbone.name to one it has ({near})")
+
+
+def require_size(backbone: nn.Module, image_size: int) -> None:
+    """Raise ConfigError where a network of timm, which tells its own size, takes no faces of `image_size` px.
+
+    Only a face tells, for networks that name no fixed size fail on maps smaller than their kernels as well.
+    """
+    own = getattr(backbone, "default_cfg", {}).get("input_size", (image_size,))[-1]
+    if own == image_size:
+        return
+    training = backbone.training
+    try:
+        with torch.no_grad():
+            backbone.eval()(torch.zeros(1, 3, image_size, image_size))
+    except (AssertionError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise ConfigError(f"the backbone takes no faces of {image_size} px ({reason}); set image_size={own}") from None
+    backbone.train(training)
 
 
 class SmallConvNet(nn.Sequential):

@@ -5,7 +5,7 @@ import torch
 
 from fer_ssl.errors import ConfigError
 from fer_ssl.method.teacher import Teacher
-from fer_ssl.nn.backbones import SmallConvNet, timm_backbone
+from fer_ssl.nn.backbones import SmallConvNet, require_size, timm_backbone
 from fer_ssl.nn.heads import CosineHead, LinearHead, NormalizedHead
 from fer_ssl.nn.model import FaceModel
 
@@ -61,6 +61,24 @@ def test_an_unknown_tag_lists_the_known_ones() -> None:
 def test_networks_of_timm_say_how_wide_their_features_are(name: str) -> None:
     backbone = timm_backbone(name).eval()
     assert backbone(torch.zeros(1, 3, 48, 48)).shape == (1, backbone.num_features)
+
+
+@pytest.mark.parametrize(("name", "own"), [("levit_128s", 224), ("vit_tiny_patch16_224", 224), ("inception_v3", 299)])
+def test_faces_of_a_size_that_a_network_does_not_take_are_told_with_its_own(name: str, own: int) -> None:
+    backbone = timm_backbone(name)
+    with pytest.raises(ConfigError, match=rf"takes no faces of 48 px \(.*\); set image_size={own}"):
+        require_size(backbone, 48)
+    require_size(backbone, own)
+
+
+def test_a_size_is_tried_without_a_trace() -> None:
+    backbone = timm_backbone("test_resnet")
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
+    state = torch.get_rng_state()
+    require_size(backbone, 24)
+    assert backbone.training
+    assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_the_small_network_says_how_wide_its_features_are() -> None:
