@@ -24,6 +24,7 @@ from fer_ssl.method.losses import Term
 from fer_ssl.method.thresholds import Threshold
 from fer_ssl.module import SemiSupervised
 from fer_ssl.nn.backbones import require_size
+from fer_ssl.nn.init import start_from
 from fer_ssl.nn.model import FaceModel
 from fer_ssl.parts import make
 from fer_ssl.precision import precision
@@ -74,12 +75,17 @@ def build_decoder(cfg: DictConfig, image_size: int) -> Callable[[int], Decoder]:
 def build_model(cfg: DictConfig, classes: int, fresh: bool = False) -> FaceModel:
     """Return the student network; only a `fresh` one looks for weights to start from, others get a checkpoint's.
 
-    Raises ConfigError for a backbone of timm that takes no faces of the run's `image_size`.
+    Raises ConfigError for a backbone of timm that takes no faces of the run's `image_size`, and for a file of weights
+    that `start_from` refuses.
     """
-    nothing = {"init": None, "pretrained": False}
-    start = {} if fresh else {key: value for key, value in nothing.items() if key in cfg.backbone}
-    backbone = make(cfg.backbone, **start)
+    settings = {str(key): value for key, value in cfg.backbone.items()}
+    init = settings.pop("init", None)
+    if not fresh and "pretrained" in settings:
+        settings["pretrained"] = False
+    backbone = make(DictConfig(settings, parent=cfg, key="backbone"))
     require_size(backbone, cfg.image_size)
+    if fresh and init is not None:
+        start_from(backbone, Path(init))
     return FaceModel(backbone, make(cfg.head, _partial_=True), classes)
 
 

@@ -23,6 +23,7 @@ COUNTS = (
     "trainer.log_every_n_steps", "trainer.accumulate_grad_batches", "trainer.num_nodes",
 )  # fmt: skip
 SHARES = ("data.val_fraction", "data.heldout_fraction")
+BESIDE = {"backbone": ("init",)}  # what the program reads of a part's keys: any network may start from weights
 INSTEAD_OF = (("abc", "supervised"), ("abc", "pseudo_label"))
 
 
@@ -33,6 +34,7 @@ def check(cfg: DictConfig) -> None:
     _something_is_scored(cfg)
     _terms_are_parts(cfg)
     _keys_are_settings(cfg)
+    require_kind("backbone.init", OmegaConf.select(cfg, "backbone.init"), str)
     require_values(cfg)
     _pool_matches_terms(cfg)
     _head_exists(cfg)
@@ -107,7 +109,7 @@ def _settings(place: str, target: str) -> Collection[str] | None:
     except ValueError:  # of some builtin
         return None
     takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
-    return None if takes_any else parameters.keys()
+    return None if takes_any else {*parameters, *BESIDE.get(place, ())}
 
 
 def _pool_matches_terms(cfg: DictConfig) -> None:

@@ -11,7 +11,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from running import composed
 
-from fer_ssl.check import check
+from fer_ssl.check import BESIDE, check
 from fer_ssl.cli import CONF
 from fer_ssl.data.provenance import FIELDS, to_provenance
 from fer_ssl.errors import ConfigError
@@ -40,6 +40,7 @@ def test_keys_are_parameters_of_their_target(path: Path) -> None:
     assert found
     for node in found:
         unknown = node.keys() - signature(node["_target_"]).keys() - {"_target_", "_partial_", "defaults"}
+        unknown -= set(BESIDE.get(path.parent.name, ()))
         assert not unknown, f"{node['_target_']} has no {unknown}"
 
 

@@ -13,14 +13,17 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from comparing import weights
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from PIL import Image
 from running import TINY, composed
 
+from fer_ssl.build import build_module
 from fer_ssl.errors import DataError
 from fer_ssl.run import run
+from fer_ssl.types import LabelSpace
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -128,6 +131,17 @@ def test_the_recipe_for_a_backbone(project: Path, tmp_path: Path) -> None:
     assert state["teacher.average.head.classifier.weight"].shape == (7, 64)
     longer = follow(project, tmp_path, "backbone=halving", *FACES, "ckpt_path=last", "trainer.max_steps=4")
     assert longer["train"]["steps"] == 4
+
+
+def test_the_backbone_of_the_recipe_starts_from_learned_features(project: Path, tmp_path: Path) -> None:
+    search = f"hydra.searchpath=[file://{project}/conf]"
+    options = [search, *SIZES, *FACES, f"run_dir={tmp_path}", *recipe("backbone=halving")[3:]]
+    run(composed(*options, "+experiment=pretrain_infonce"))
+    features = {name: value for name, value in weights(tmp_path).items() if "average.backbone" in name}
+    start = f"backbone.init={tmp_path}/checkpoints/last.ckpt"
+    started = build_module(composed(*options, "+experiment=supervised", start), LabelSpace("7", tuple("abcdefg")))
+    assert features
+    assert all(torch.equal(started.state_dict()[name], value) for name, value in features.items())
 
 
 def test_scores_by_group_are_those_of_the_page(

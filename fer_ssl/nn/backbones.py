@@ -2,21 +2,19 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 
 import timm
 import torch
 from torch import nn
 
 from fer_ssl.errors import ConfigError
-from fer_ssl.nn.init import start_from
 
 
-def timm_backbone(name: str, pretrained: bool = False, drop_rate: float = 0.0, init: str | None = None) -> nn.Module:
+def timm_backbone(name: str, pretrained: bool = False, drop_rate: float = 0.0) -> nn.Module:
     """Return a timm model without its classifier; `num_features` says how wide its features are.
 
-    It starts from timm's `pretrained` weights, then from those of `init`, as `start_from` reads them. Raises
-    ConfigError for a name or a tag timm does not know and for pretrained weights that cannot be had.
+    It starts from timm's `pretrained` weights. Raises ConfigError for a name or a tag timm does not know and for
+    pretrained weights that cannot be had.
     """
     _require_known(name)
     try:
@@ -30,8 +28,6 @@ def timm_backbone(name: str, pretrained: bool = False, drop_rate: float = 0.0, i
             "and backbone.init=<a file of its weights>"
         ) from None
     backbone.num_features = getattr(backbone, "head_hidden_size", backbone.num_features)  # what a last layer widens to
-    if init is not None:
-        start_from(backbone, Path(init))
     return backbone
 
 
@@ -65,16 +61,13 @@ def require_size(backbone: nn.Module, image_size: int) -> None:
 class SmallConvNet(nn.Sequential):
     """Six 3x3 convolutions with batch norm, for faces of about 48 px on a CPU; a fifth of resnet10t's cost.
 
-    `widths` are the channels of the layers, of which the first, second, fourth and last halve the resolution. It
-    starts from the weights `init`, as `start_from` reads them.
+    `widths` are the channels of the layers, of which the first, second, fourth and last halve the resolution.
     """
 
-    def __init__(self, widths: Sequence[int] = (24, 48, 48, 64, 96, 128), init: str | None = None) -> None:
+    def __init__(self, widths: Sequence[int] = (24, 48, 48, 64, 96, 128)) -> None:
         layers: list[nn.Module] = []
         for layer, (before, width) in enumerate(pairwise((3, *widths))):
             stride = 2 if layer in (0, 1, 3, len(widths) - 1) else 1
             layers += [nn.Conv2d(before, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
         super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.num_features = widths[-1]
-        if init is not None:
-            start_from(self, Path(init))

@@ -25,11 +25,11 @@ PREFIXES = (
 SHOWN = 4
 
 
-def start_from(backbone: nn.Module, path: Path, together: tuple[str, ...] = ()) -> None:
+def start_from(backbone: nn.Module, path: Path) -> None:
     """Load into `backbone` every tensor of `path` that fits it by name and shape, and log what did not.
 
-    Tensors whose names begin with one of `together` are those of layers that make sense only with one another, such as
-    a layer and the statistics of what it returns: where one of them does not fit, none is loaded.
+    A backbone may say by a tuple `together` how the names of layers begin that make sense only with one another, such
+    as a layer and the statistics of what it returns: where one of their tensors does not fit, none is loaded.
     `path` is a checkpoint of ours, of which the averaged backbone is taken, or a file of weights as PyTorch or
     safetensors write them. Raises ConfigError for a file that cannot be read safely or of which nothing fits.
     """
@@ -37,6 +37,7 @@ def start_from(backbone: nn.Module, path: Path, together: tuple[str, ...] = ()) 
     weights = read_weights(path)
     found = max((_below(weights, prefix) for prefix in PREFIXES), key=lambda each: len(_fitting(each, wanted)))
     fitting = _fitting(found, wanted)
+    together: tuple[str, ...] = getattr(backbone, "together", ())
     if any(name.startswith(together) and not _counts(name) for name in wanted.keys() - fitting.keys()):
         fitting = {name: value for name, value in fitting.items() if not name.startswith(together)}
     missing, left = (

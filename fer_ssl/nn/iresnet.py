@@ -1,11 +1,8 @@
 """The improved residual network of face recognition, under the names of public InsightFace weights."""
 
-from pathlib import Path
-
 from torch import Tensor, nn
 
 from fer_ssl.errors import ConfigError
-from fer_ssl.nn.init import start_from
 
 DEPTHS = {
     "iresnet18": (2, 2, 2, 2),
@@ -48,17 +45,14 @@ def layer(inputs: int, outputs: int, depth: int) -> nn.Module:
 class IResNet(nn.Module):
     """Faces [B, 3, S, S] to embeddings [B, features]; S is `image_size`, 112 for the weights that people have.
 
-    `name` is one of iresnet18, iresnet34, iresnet50, iresnet100. It starts from the weights `init`, as `start_from`
-    reads them. Raises ConfigError for another name. Source: Duta et al. 2020, as ArcFace (Deng et al. 2019) uses it.
+    `name` is one of iresnet18, iresnet34, iresnet50, iresnet100. Raises ConfigError for another name. Source: Duta et
+    al. 2020, as ArcFace (Deng et al. 2019) uses it.
     """
 
+    together = ("fc.", "features.")
+
     def __init__(
-        self,
-        name: str = "iresnet50",
-        image_size: int = 112,
-        features: int = 512,
-        drop_rate: float = 0.0,
-        init: str | None = None,
+        self, name: str = "iresnet50", image_size: int = 112, features: int = 512, drop_rate: float = 0.0
     ) -> None:
         super().__init__()
         if name not in DEPTHS:
@@ -77,8 +71,6 @@ class IResNet(nn.Module):
         self.features = nn.BatchNorm1d(features)
         self.features.weight.requires_grad_(False)  # the scale of an embedding is without meaning
         self.num_features = features
-        if init is not None:
-            start_from(self, Path(init), together=("fc.", "features."))
 
     def forward(self, faces: Tensor) -> Tensor:
         """Return the embeddings, normalised over the batch, not to unit length."""

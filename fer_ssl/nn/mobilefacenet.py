@@ -1,11 +1,8 @@
 """A small network of face recognition, under the names of public InsightFace weights."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from torch import Tensor, nn
-
-from fer_ssl.nn.init import start_from
 
 
 class Layers(nn.Module):
@@ -54,16 +51,13 @@ class MobileFaceNet(nn.Module):
     """Faces [B, 3, S, S] to embeddings [B, features]; S is `image_size`, 112 for the weights that people have.
 
     `scale` widens the network and `blocks` deepen its four stages: 2 and (1, 4, 6, 2) is the usual one, 4 and
-    (2, 8, 12, 4) the large. It starts from the weights `init`, as `start_from` reads them. Source: Chen et al. 2018.
+    (2, 8, 12, 4) the large. Source: Chen et al. 2018.
     """
 
+    together = ("features.",)
+
     def __init__(
-        self,
-        image_size: int = 112,
-        features: int = 512,
-        scale: int = 2,
-        blocks: Sequence[int] = (1, 4, 6, 2),
-        init: str | None = None,
+        self, image_size: int = 112, features: int = 512, scale: int = 2, blocks: Sequence[int] = (1, 4, 6, 2)
     ) -> None:
         super().__init__()
         narrow, wide = 64 * scale, 128 * scale
@@ -83,8 +77,6 @@ class MobileFaceNet(nn.Module):
         self.conv_sep = convolution(wide, 512, 1)
         self.features = embedding(512, -(-image_size // 16), features)
         self.num_features = features
-        if init is not None:
-            start_from(self, Path(init), together=("features.",))
 
     def forward(self, faces: Tensor) -> Tensor:
         """Return the embeddings, normalised over the batch, not to unit length."""

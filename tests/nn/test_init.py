@@ -63,7 +63,9 @@ def test_known_layouts_are_loaded_whole(layout: str, tmp_path: Path) -> None:
 
 def test_safetensors_are_loaded(tmp_path: Path) -> None:
     save_file(prefixed("backbone."), tmp_path / "weights.safetensors")
-    assert same(SmallConvNet(WIDTHS, init=str(tmp_path / "weights.safetensors")), trained())
+    backbone = fresh()
+    start_from(backbone, tmp_path / "weights.safetensors")
+    assert same(backbone, trained())
 
 
 def test_resnet18_of_torchvision_fits_timm(tmp_path: Path) -> None:
@@ -72,8 +74,9 @@ def test_resnet18_of_torchvision_fits_timm(tmp_path: Path) -> None:
     torch.manual_seed(0)
     theirs = resnet18().state_dict()
     torch.save({"state_dict": {f"module.{name}": value for name, value in theirs.items()}}, tmp_path / "r18.pth")
-    ours = timm_backbone("resnet18", init=str(tmp_path / "r18.pth")).state_dict()
-    assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
+    ours = timm_backbone("resnet18")
+    start_from(ours, tmp_path / "r18.pth")
+    assert same(ours, theirs)
 
 
 def test_what_does_not_fit_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -103,8 +106,9 @@ def test_grey_kernels_serve_coloured_faces_and_the_other_way_round() -> None:
 
 def test_a_grey_network_starts_a_coloured_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     torch.save(trained() | {"0.weight": torch.ones(4, 1, 3, 3)}, tmp_path / "weights.pt")
+    backbone = fresh()
     with caplog.at_level(logging.INFO):
-        backbone = SmallConvNet(WIDTHS, init=str(tmp_path / "weights.pt"))
+        start_from(backbone, tmp_path / "weights.pt")
     assert torch.allclose(backbone.state_dict()["0.weight"], torch.full((4, 3, 3, 3), 1 / 3))
     assert "the input channels of 0.weight are summed or shared out" in caplog.text
 
