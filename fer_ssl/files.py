@@ -38,8 +38,13 @@ def on_disk(path: Path) -> None:
 
 
 def require_checksums(path: Path) -> None:
-    """Raise BadZipFile unless every record matches the CRC-32 that torch.save wrote: torch.load reads past them."""
+    """Raise BadZipFile unless every record matches the CRC-32 that torch.save wrote: torch.load reads past them.
+
+    A TorchScript program is refused likewise, for torch.load would advise to run it.
+    """
     with zipfile.ZipFile(path) as archive:
+        if any(name.endswith("/constants.pkl") for name in archive.namelist()):
+            raise zipfile.BadZipFile("it is a TorchScript program; save its state_dict")
         damaged = archive.testzip()
     if damaged is not None:
         raise zipfile.BadZipFile(f"the checksum of its record {damaged} does not hold")

@@ -57,6 +57,13 @@ def test_the_remedy_for_a_checkpoint_that_is_not_there_is_of_what_was_given(
         checkpoint_path(given, tmp_path)
 
 
+def test_a_program_of_torchscript_is_named_and_no_advice_given_to_run_it(tmp_path: Path) -> None:
+    torch.jit.script(torch.nn.Linear(2, 3)).save(str(tmp_path / "program.pt"))
+    with pytest.raises(ConfigError, match=r"it is a TorchScript program; save its state_dict") as raised:
+        read_checkpoint(tmp_path / "program.pt")
+    assert "weights_only" not in str(raised.value)
+
+
 def test_the_folder_of_a_run_is_told_from_its_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"is a folder, .* set ckpt_path=\S+/checkpoints/last\.ckpt$"):
         read_checkpoint(tmp_path)

@@ -1,28 +1,18 @@
 """Backbones that start from weights somebody trained before."""
 
 import logging
-import pickle
-import zipfile
-from collections.abc import Mapping
-from itertools import product
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from fer_ssl.errors import ConfigError
-from fer_ssl.files import refusal, require_checksums
+from fer_ssl.nn.weights import read_weights, some
 
 log = logging.getLogger(__name__)
 
-NESTED = ("state_dict", "model", "backbone")  # keys under which others keep the weights of a checkpoint
-# our own averaged backbone first, then what others put around a network
-PREFIXES = (
-    "teacher.average.backbone.",
-    *map("".join, product(("", "module.", "model."), ("", "backbone.", "encoder.", "encoder_q.", "model."))),
-)
-SHOWN = 4
+AVERAGED = "teacher.average.backbone."  # in checkpoints of ours, beside the student's
 
 
 def start_from(backbone: nn.Module, path: Path) -> None:
@@ -35,78 +25,66 @@ def start_from(backbone: nn.Module, path: Path) -> None:
     """
     wanted = backbone.state_dict()
     weights = read_weights(path)
-    found = max((_below(weights, prefix) for prefix in PREFIXES), key=lambda each: len(_fitting(each, wanted)))
+    prefixes = dict.fromkeys((AVERAGED, "", *_prefixes(weights, wanted)))
+    found = max((_below(weights, prefix) for prefix in prefixes), key=lambda each: len(_fitting(each, wanted)))
     fitting = _fitting(found, wanted)
     together: tuple[str, ...] = getattr(backbone, "together", ())
     if any(name.startswith(together) and not _counts(name) for name in wanted.keys() - fitting.keys()):
         fitting = {name: value for name, value in fitting.items() if not name.startswith(together)}
-    missing, left = (
-        [name for name in wanted if name not in fitting and not _counts(name)],
-        [name for name in found if name not in fitting],
-    )
-    if not any(value.is_floating_point() for value in fitting.values()):  # counters of batches fit any batch norm
+    if not any(value.ndim > 1 for value in fitting.values()):  # norms of the same width are in any network
         raise ConfigError(
-            f"nothing of {path} fits the backbone: it holds {_some(weights)}, where {_some(wanted)} are wanted; set "
+            f"nothing of {path} fits the backbone: it holds {some(weights)}, where {some(wanted)} are wanted; set "
             "backbone and backbone.name to the network it was made with, or another backbone.init"
         )
     backbone.load_state_dict(fitting, strict=False)
-    log.info("backbone: %d of %d tensors start from %s", len(fitting), len(wanted), path)
+    _tell(backbone, path, found, fitting)
+
+
+def _tell(backbone: nn.Module, path: Path, found: Mapping[str, Tensor], fitting: Mapping[str, Tensor]) -> None:
+    """Log what started from the weights `found` and what did not."""
+    wanted = {name: value for name, value in backbone.state_dict().items() if not _counts(name)}
+    missing, left = ([name for name in names if name not in fitting] for names in (wanted, found))
+    log.info("backbone: %d of %d tensors start from %s", len(wanted) - len(missing), len(wanted), path)
+    log.debug("backbone: left as it was: %s; left aside: %s", ", ".join(missing), ", ".join(left))
     if adapted := [name for name, value in fitting.items() if value.shape != found[name].shape]:
-        log.info("backbone: the input channels of %s are summed or shared out, 1 for 3 or 3 for 1", _some(adapted))
+        log.info("backbone: the input channels of %s are summed or shared out, 1 for 3 or 3 for 1", some(adapted))
     if missing:
-        log.warning("backbone: %s do not start from %s, which has %s besides", _some(missing), path, _some(left))
-        if reshaped := [name for name in missing if name in found and found[name].shape != wanted[name].shape]:
-            first = reshaped[0]
-            have, want = ("x".join(map(str, each[first].shape)) for each in (found, wanted))
-            log.warning(
-                "backbone: %s are of another shape there, %s of %s where %s is wanted: the weights of another network?",
-                _some(reshaped), first, have, want,
-            )  # fmt: skip
-    elif deeper := [name for name in left if name.split(".")[0] in {own.split(".")[0] for own in wanted}]:
-        log.warning("backbone: %s of %s have no place in it, so they are of a deeper network", _some(deeper), path)
+        log.warning("backbone: %s do not start from %s, which has %s besides", some(missing), path, some(left))
+        _tell_why(backbone, wanted, {name: found[name] for name in missing if name in found})
+    elif deeper := [name for name in left if _is_deeper(name, backbone)]:
+        log.warning("backbone: %s of %s have no place in it, so they are of a deeper network", some(deeper), path)
     elif left:
-        log.info("backbone: %s of %s are left aside", _some(left), path)
+        log.info("backbone: %s of %s are left aside", some(left), path)
 
 
-def read_weights(path: Path) -> Mapping[str, Tensor]:
-    """Return the tensors of a file of weights by name; raises ConfigError for one that cannot be read safely."""
-    try:
-        content = _read(path)
-    except FileNotFoundError:
-        raise ConfigError(f"there are no weights {path}; set backbone.init=<run>/checkpoints/last.ckpt") from None
-    except IsADirectoryError:
-        raise ConfigError(f"{path} is a folder; set backbone.init={path / 'checkpoints' / 'last.ckpt'}") from None
-    except pickle.UnpicklingError as error:
-        raise ConfigError(
-            f"weights {path} cannot be read safely ({refusal(error)}); set another backbone.init"
-        ) from None
-    except Exception as error:  # a damaged file of the older format makes torch raise anything
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ConfigError(f"weights {path} cannot be read safely ({reason}); set another backbone.init") from None
-    return _tensors(content, path)
+def _tell_why(backbone: nn.Module, wanted: Mapping[str, Tensor], refused: Mapping[str, Tensor]) -> None:
+    """Log why tensors of a name that is wanted do not fit."""
+    if odd := [name for name, value in refused.items() if not _is_plain(value, wanted[name])]:
+        log.warning("backbone: %s are no dense floating-point numbers there; save them as such", some(odd))
+    reshaped = [name for name, value in refused.items() if value.shape != wanted[name].shape]
+    if not reshaped:
+        return
+    have, want = ("x".join(map(str, each[reshaped[0]].shape)) for each in (refused, wanted))
+    why = "the weights of another network?"
+    if all(_reads_other_maps(refused[name], wanted[name], name, backbone) for name in reshaped):
+        why = "they read maps of another size; set image_size to that of the weights, 112 for InsightFace's"
+    log.warning(
+        "backbone: %s are of another shape there, %s of %s where %s is wanted: %s",
+        some(reshaped), reshaped[0], have, want, why,
+    )  # fmt: skip
 
 
-def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
-    """Return the tensors by name, where they are under the keys that others keep them under."""
-    for _ in NESTED:
-        inner = content if isinstance(content, Mapping) else {}
-        content = next((inner[key] for key in NESTED if isinstance(inner.get(key), Mapping)), content)
-    found = content.items() if isinstance(content, Mapping) else ()
-    tensors = {str(name): value for name, value in found if isinstance(value, Tensor)}
-    if not tensors:
-        held = f"under {_some(content)}" if isinstance(content, Mapping) else f"but a {type(content).__name__}"
-        raise ConfigError(f"weights {path} hold no tensors by name, {held}; set backbone.init to a file of these alone")
-    return tensors
+def _reads_other_maps(value: Tensor, like: Tensor, name: str, backbone: nn.Module) -> bool:
+    """Return whether a last layer is of as many outputs as it should, so that only its map is of another size."""
+    return name.startswith(getattr(backbone, "together", ())) and value.shape[:1] == like.shape[:1]
 
 
-def _read(path: Path) -> Any:
-    if path.suffix != ".safetensors":
-        if zipfile.is_zipfile(path):  # older files of weights have no checksums
-            require_checksums(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    from safetensors.torch import load_file
-
-    return load_file(path)
+def _is_deeper(name: str, backbone: nn.Module) -> bool:
+    """Return whether a tensor without a place is of a part that the backbone has, other than timm's classifier."""
+    classifier = getattr(backbone, "default_cfg", {}).get("classifier") or ()
+    heads = (classifier,) if isinstance(classifier, str) else classifier
+    own = {each.partition(".")[0] for each in backbone.state_dict()}
+    return name.partition(".")[0] in own and not name.startswith(tuple(f"{head}." for head in heads))
 
 
 def _counts(name: str) -> bool:
@@ -114,14 +92,30 @@ def _counts(name: str) -> bool:
     return name.endswith("num_batches_tracked")
 
 
+def _prefixes(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Iterator[str]:
+    """Yield what stands before a wanted name in names of the file, such as `module.` or `model.backbone.`."""
+    for name in weights:
+        parts = name.split(".")
+        for place in range(1, len(parts)):
+            if ".".join(parts[place:]) in wanted:
+                yield ".".join(parts[:place]) + "."
+
+
 def _below(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
 
 
 def _fitting(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights that `wanted` has by name and, with input channels adapted, by shape."""
-    named = {name: with_channels(weights[name], like) for name, like in wanted.items() if name in weights}
+    """Return the weights that `wanted` has by name, by kind and, with input channels adapted, by shape."""
+    plain = {name: weights[name] for name in wanted if name in weights and _is_plain(weights[name], wanted[name])}
+    named = {name: with_channels(value, wanted[name]) for name, value in plain.items()}
     return {name: value for name, value in named.items() if value.shape == wanted[name].shape}
+
+
+def _is_plain(value: Tensor, like: Tensor) -> bool:
+    """Return whether a tensor holds dense values, of floating point where `like` does."""
+    dense = value.layout == torch.strided and not value.is_meta
+    return dense and (value.is_floating_point() or not like.is_floating_point())
 
 
 def with_channels(kernel: Tensor, like: Tensor) -> Tensor:
@@ -132,9 +126,3 @@ def with_channels(kernel: Tensor, like: Tensor) -> Tensor:
     if kernel.ndim != 4 or like.ndim != 4 or {kernel.shape[1], like.shape[1]} != {1, 3}:
         return kernel
     return (kernel.sum(1, keepdim=True) / like.shape[1]).expand(-1, like.shape[1], -1, -1)
-
-
-def _some(names: Any) -> str:
-    names = list(names)
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return (", ".join(names[:SHOWN]) or "nothing") + more

@@ -155,6 +155,7 @@ def test_weights_of_a_smaller_face_fit_all_but_the_last_layers(
         assert torch.equal(ours[name], expected[name].to(ours[name].dtype)), name
     (told,) = [message for message in caplog.messages if "of another shape there" in message]
     assert told.startswith(f"backbone: {reshaped} are of another shape there, {reshaped} of ")
+    assert "they read maps of another size; set image_size" in told
 
 
 @pytest.mark.parametrize("choice", [["backbone=iresnet", "backbone.name=iresnet18"], ["backbone=mobilefacenet"]])
