@@ -42,8 +42,9 @@ class Unstarved(Threshold):
         gate: Gate = self.inner(probs, labeled, pool_rows)
         confidence, labels = self.inner.compared(probs).float(), self.inner.align(probs).argmax(1)
         self._count(dist.gather(confidence), dist.gather(labels))
-        self.tau.copy_(torch.minimum(gate.tau, self.lowest()))
-        reaching = (confidence >= self.tau[labels]).float()
+        lowest = self.lowest()
+        self.tau.copy_(torch.minimum(gate.tau, lowest))
+        reaching = (confidence >= lowest[labels]).float()
         return gate._replace(keep=torch.maximum(gate.keep, reaching), tau=self.tau.clone())
 
     def lowest(self) -> Tensor:

@@ -52,6 +52,20 @@ def test_the_share_is_of_the_predictions_and_not_of_labels_made_surer(rho_min: f
     assert (threshold.tau <= probs.amax(0)).all()
 
 
+def test_what_the_threshold_inside_leaves_out_is_kept_for_its_share_alone() -> None:
+    threshold, alone = Unstarved(CLASSES, DashThreshold, share=0.2), DashThreshold(CLASSES)
+    labeled, probs = LabeledView(faces(1), torch.arange(300) % CLASSES), faces(0)
+    for part in (threshold, alone):
+        for _ in range(3):  # soft labels still, of which exp(-rho) is no confidence
+            part(probs, labeled)
+            part.end_epoch()
+    assert alone.rho > alone.rho_min
+    best = threshold.lowest()[probs.argmax(1)] <= probs.amax(1)
+    expected = torch.maximum(alone(probs, labeled).keep, best.float())
+    assert torch.equal(threshold(probs, labeled).keep, expected)
+    assert alone(probs, labeled).keep.sum() < expected.sum() < 300
+
+
 def test_the_share_is_that_of_the_sorted_confidences() -> None:
     threshold = Unstarved(CLASSES, partial(FixedThreshold, tau=1.0), share=0.1, decay=1.0)
     seen = [faces(seed) for seed in range(4)]
