@@ -199,9 +199,14 @@ def load_average(model: nn.Module, checkpoint: Checkpoint) -> None:
 def add_classifier(path: Path, model: nn.Module) -> None:
     """Write the classifier fitted to the averaged teacher `model` into the checkpoint of its last step.
 
-    It stands beside the trained one, with which a run goes on.
+    It stands beside the trained one, with which a run goes on, and so do statistics of batch norm.
     """
-    fitted = {name: value.cpu() for name, value in model.state_dict().items() if name.startswith("head.classifier.")}
+    statistics = {name for name, _ in model.named_buffers()}
+    fitted = {
+        name: value.cpu()
+        for name, value in model.state_dict().items()
+        if name.startswith("head.classifier.") or name in statistics
+    }
     checkpoint = read_checkpoint(path)
     with whole(path) as place:
         torch.save(checkpoint | {FITTED: fitted}, place)

@@ -8,7 +8,9 @@ from fer_ssl.data.loader import EvalLoader
 from fer_ssl.data.module import FaceData
 from fer_ssl.errors import ConfigError
 from fer_ssl.method.functional import one_hot
+from fer_ssl.nn.statistics import estimate_statistics
 from fer_ssl.scoring import read_features
+from fer_ssl.types import Faces
 
 LEAST_DEVIATION = 1e-6  # of a feature that hardly varies
 NEVER = torch.finfo(torch.float32).min  # a logit that no other is below
@@ -36,12 +38,15 @@ class LogisticRegression(AsTrained):
     Then teach it in `rounds` what it says of the pool, as probabilities; before the first its mean prediction there, an
     estimate of the pool's class frequencies, becomes its prior. `penalty` is that of the squared norm of the weights,
     for features of unit variance; `pool_faces` how many faces of a larger pool are looked at, drawn by the run's seed.
+    With `statistics` those of batch norm are estimated anew before, on faces as they are: it mostly saw strong views.
     Source of fitting a classifier afterwards: Kang et al., Decoupling Representation and Classifier for Long-Tailed
     Recognition (ICLR 2020).
     """
 
-    def __init__(self, penalty: float = 0.1, rounds: int = 1, pool_faces: int = 50_000) -> None:
-        self.penalty, self.rounds, self.pool_faces = penalty, rounds, pool_faces
+    def __init__(
+        self, penalty: float = 0.1, rounds: int = 1, pool_faces: int = 50_000, statistics: bool = False
+    ) -> None:
+        self.penalty, self.rounds, self.pool_faces, self.statistics = penalty, rounds, pool_faces, statistics
 
     def require(self, head: nn.Module, learned: bool) -> None:
         """Raise ConfigError for a head whose `classifier` is not linear, with a bias."""
@@ -51,6 +56,10 @@ class LogisticRegression(AsTrained):
 
     def __call__(self, model: nn.Module, data: FaceData) -> bool:
         """Fit the linear classifier of `model`'s head, in eval mode and over all ranks; return that it was fitted."""
+        if self.statistics:
+            faces = data.labeled if data.pool is None else data.pool
+            everyone = EvalLoader(data.placement(faces.subset(self._drawn(faces, data.seed))), data.batch_eval)
+            estimate_statistics(model, (batch.images for batch in everyone))  # on every rank, of the very same faces
         labeled = read_features(model, data.eval_loader(data.labeled))
         pool = None if data.pool is None or not self.rounds else self._look(model, data)
         weight, bias = self.fit(labeled.features, one_hot(labeled.labels, len(data.space)), pool)
@@ -62,9 +71,13 @@ class LogisticRegression(AsTrained):
 
     def _look(self, model: nn.Module, data: FaceData) -> Tensor:
         assert data.pool is not None
-        drawn = torch.randperm(len(data.pool), generator=torch.Generator().manual_seed(data.seed))[: self.pool_faces]
+        drawn = self._drawn(data.pool, data.seed)
         pool = data.pool if len(drawn) == len(data.pool) else data.pool.subset(drawn.sort().values)
         return read_features(model, data.eval_loader(pool)).features
+
+    def _drawn(self, faces: Faces, seed: int) -> Tensor:
+        """Return rows of `pool_faces` of the faces, in the order in which they were drawn."""
+        return torch.randperm(len(faces), generator=torch.Generator().manual_seed(seed))[: self.pool_faces]
 
     def fit(self, labeled: Tensor, targets: Tensor, pool: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return weight [C, D] and bias [C] for `labeled` features [L, D], their one-hot targets, and the `pool`'s."""

@@ -180,6 +180,18 @@ def test_the_checkpoint_has_the_fitted_classifier_beside_the_trained_one(tmp_pat
     assert evaluated(plain) != results["test"]
 
 
+def test_the_checkpoint_has_the_statistics_that_the_classifier_was_fitted_with(tmp_path: Path) -> None:
+    as_trained, anew = tmp_path / "as_trained", tmp_path / "anew"
+    trained(as_trained, "+experiment=fixmatch", "refit=logistic")
+    results = trained(anew, "+experiment=fixmatch", "refit=logistic", "refit.statistics=true")
+    before, after = (read_checkpoint(run / "checkpoints" / "last.ckpt") for run in (as_trained, anew))
+    assert all(torch.equal(value, after["state_dict"][name]) for name, value in before["state_dict"].items())
+    moved = [name for name in after["fitted_classifier"] if name.endswith("running_mean")]
+    assert moved
+    assert not any(torch.equal(after["fitted_classifier"][name], before["fitted_classifier"][name]) for name in moved)
+    assert evaluated(anew) == results["test"]
+
+
 def test_a_run_goes_on_as_if_no_classifier_had_been_fitted(tmp_path: Path) -> None:
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     options = ["+experiment=fixmatch", "refit=logistic", "schedule=constant"]
