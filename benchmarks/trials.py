@@ -162,6 +162,14 @@ TRIED_LONG = {
         ["+experiment=best", *FEATURES_FIRST],
     ),
     "long_dtm_infonce": ("`dtm_infonce`", FADING),
+    "long_best_statistics": (
+        "`best`, its classifier fitted anew to features with the statistics of faces as they are",
+        ["+experiment=best", "refit=logistic", "refit.statistics=true"],
+    ),
+    "long_best_refitted": (
+        "the same, three times the penalty: `best_refitted`",
+        ["+experiment=best", "refit=logistic", "refit.statistics=true", "refit.penalty=0.3"],
+    ),
     "long_best_moved_labels": ("`best`, labels moved, scaled and turned a little", ["+experiment=best", MOVED_LABELS]),
 }
 TRIED_FROM_FEATURES = {
