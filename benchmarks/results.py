@@ -56,6 +56,10 @@ FACES = {name: [f"+experiment={name}"] for name in (*SCRATCH, "dtm_infonce_faces
     # fewer views a step, as the peers have them
     "dtm_infonce_two_views": [*DTM_OF_TWO_VIEWS, "name=dtm_infonce_two_views"],
     **{f"{name}_refitted": [f"+experiment={name}", "refit=logistic", f"name={name}_refitted"] for name in REFITTED},
+    # what read more on held-out faces, and does not on the test split
+    "best_refitted_statistics": [
+        "+experiment=best_refitted", "refit.statistics=true", "refit.penalty=0.3", "name=best_refitted_statistics",
+    ],
     # as `best` was before: the pool's frequencies counted in full from the first step
     "best_whole_prior": [*MOVED, "name=best_whole_prior"],
 }  # fmt: skip

@@ -166,8 +166,8 @@ TRIED_LONG = {
         "`best`, its classifier fitted anew to features with the statistics of faces as they are",
         ["+experiment=best", "refit=logistic", "refit.statistics=true"],
     ),
-    "long_best_refitted": (
-        "the same, three times the penalty: `best_refitted`",
+    "long_best_statistics_penalty_3": (
+        "the same, three times the penalty",
         ["+experiment=best", "refit=logistic", "refit.statistics=true", "refit.penalty=0.3"],
     ),
     "long_best_moved_labels": ("`best`, labels moved, scaled and turned a little", ["+experiment=best", MOVED_LABELS]),

@@ -173,6 +173,7 @@ def test_sets_of_a_mixture_may_lie_below_one_root() -> None:
             r"supervised\.balance=0\.9999 .* set sampler=natural",
         ),
         (["loss=[abc,plain]"], r"abc makes up for rare classes.* set sampler=natural"),
+        (["backbone.init=3"], r"backbone\.init=3 is no text; set backbone\.init="),
         (["+experiment=best", "sampler=natural"], r"turns balanced labels .* set sampler=balanced"),
         (["loss=[supervised_pool_adjusted]", "unlabeled=none"], r"'supervised' needs unlabeled faces"),
         (["memory=recent", "alignment=estimated"], r"alignment estimates .* set memory\.alignment=0"),
