@@ -14,6 +14,7 @@ def estimate_statistics(model: nn.Module, batches: Iterable[Tensor]) -> None:
     Batch norms normalise by the batch meanwhile, everything else is in eval mode; weights stay as they are. Source:
     Wu and Johnson, Rethinking "Batch" in BatchNorm (2021), precise batch norm.
     """
+    # torch's update_bn trains dropout too, whose draws no seed of the run decides
     norms = [module for module in model.eval().modules() if isinstance(module, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
