@@ -132,7 +132,7 @@ def test_parts_that_lack_what_they_read_name_the_override(tmp_path: Path) -> Non
         trained(tmp_path, "threshold=confidence")
     with pytest.raises(ConfigError, match=r"'mixed_labeled' reads mixed faces .* set mix=mixup"):
         trained(tmp_path, "+experiment=mixmatch", "mix=none")
-    with pytest.raises(ConfigError, match=r"InstanceSimilarity needs a memory .* set memory=labeled"):
+    with pytest.raises(ConfigError, match=r"'instances' needs a memory of faces; set memory=labeled"):
         trained(tmp_path, "+experiment=simmatch", "memory=none")
 
 

@@ -14,6 +14,7 @@ class Forgetful(nn.Module):
     """No memory: predictions stay as they are."""
 
     views = frozenset[str]()
+    holds: str | None = None
 
     def forward(
         self, probs: Tensor, seen: Output, labeled: Output | None, labels: Tensor, global_step: int
@@ -37,6 +38,7 @@ class Memory(nn.Module):
     """
 
     views = frozenset({"labeled"})
+    holds = "faces"
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ from fer_ssl.method.teacher import Teacher
 from fer_ssl.method.thresholds import Threshold
 
 Names = frozenset[str]
+MEMORIES = {"faces": "memory=labeled", "classes": "memory=prototypes"}  # by what they hold
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ def needs_of(
 ) -> Needs:
     """Return what these parts need together.
 
-    Raises ConfigError for a threshold that reads what no term shows the student, and for a term on the faces left out
-    where none is.
+    Raises ConfigError for a threshold that reads what no term shows the student, for a term on the faces left out where
+    none is, and for one that recalls what the memory does not hold.
     """
     student_views = _union(term.student_views for term in terms.values())
     teacher_views = _union(term.teacher_views for term in terms.values())
@@ -54,6 +55,7 @@ def needs_of(
         labeled = {"labeled"} if threshold.needs_labeled == "teacher" else set()
         teacher_views |= {*teacher.views, *memory.views, *labeled}
     _require_uncertain(terms, threshold)
+    _require_memory(terms, memory)
     return Needs(
         student_views=student_views,
         mixed_views=_union(term.mixed_views for term in terms.values()),
@@ -85,3 +87,12 @@ def _require_uncertain(terms: Mapping[str, Term], threshold: Threshold) -> None:
             f"loss term {reading[0]!r} takes faces that the threshold leaves out, and this one leaves none out; "
             f"set loss.{reading[0]}.uncertain_only=false, another threshold, or a loss without it"
         )
+
+
+def _require_memory(terms: Mapping[str, Term], memory: Forgetful | Memory | Prototypes) -> None:
+    for name, term in terms.items():
+        if term.recalls is not None and term.recalls != memory.holds:
+            raise ConfigError(
+                f"loss term {name!r} needs a memory of {term.recalls}; set {MEMORIES[term.recalls]}, or remove {name} "
+                "from loss"
+            )

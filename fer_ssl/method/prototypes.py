@@ -21,6 +21,7 @@ class Prototypes(nn.Module):
     """
 
     views = frozenset({"labeled"})
+    holds = "classes"
     prototypes: Tensor
     frequency: Tensor
 

@@ -120,5 +120,5 @@ def test_the_strong_view_is_as_similar_to_labeled_faces_as_the_weak_one(step: St
 
 
 def test_instance_similarity_needs_a_memory(step: Step) -> None:
-    with pytest.raises(ConfigError, match=r"needs a memory of labeled faces, .* set memory=labeled"):
+    with pytest.raises(ConfigError, match=r"needs a memory of faces, .* set memory=labeled"):
         InstanceSimilarity()(step)

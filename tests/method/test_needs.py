@@ -4,9 +4,10 @@ import pytest
 from torch import nn
 
 from fer_ssl.errors import ConfigError
-from fer_ssl.method.losses import InfoNCE, PseudoLabel, Supervised, Term
+from fer_ssl.method.losses import InfoNCE, InstanceSimilarity, Nearness, PseudoLabel, Supervised, Term
 from fer_ssl.method.memory import Forgetful, Memory
 from fer_ssl.method.needs import Needs, needs_of
+from fer_ssl.method.prototypes import Prototypes
 from fer_ssl.method.teacher import Teacher
 from fer_ssl.method.thresholds import DynamicThreshold, FixedThreshold
 
@@ -65,3 +66,21 @@ def test_a_term_on_faces_left_out_needs_a_threshold_that_leaves_some_out() -> No
     needs_of(terms, teacher(), Forgetful(), FIXED)
     with pytest.raises(ConfigError, match=r"'infonce' takes faces .* set loss\.infonce\.uncertain_only=false"):
         needs_of(terms, teacher(), Forgetful(), FixedThreshold(3, tau=0.0))
+
+
+@pytest.mark.parametrize(
+    ("term", "read", "other", "remedy"),
+    [
+        (InstanceSimilarity(), Memory(3, 2), Prototypes(3, 2, 10), "a memory of faces; set memory=labeled"),
+        (Nearness(), Prototypes(3, 2, 10), Memory(3, 2), "a memory of classes; set memory=prototypes"),
+    ],
+    ids=["faces", "classes"],
+)
+def test_a_term_recalls_what_its_kind_of_memory_holds(
+    term: Term, read: Memory | Prototypes, other: Memory | Prototypes, remedy: str
+) -> None:
+    terms = FIXMATCH | {"term": term}
+    needs_of(terms, teacher(), read, FIXED)
+    for memory in (Forgetful(), other):
+        with pytest.raises(ConfigError, match=f"'term' needs {remedy}, or remove term from loss"):
+            needs_of(terms, teacher(), memory, FIXED)

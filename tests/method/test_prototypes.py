@@ -119,5 +119,5 @@ def test_it_tells_what_it_would_say_and_remembers_nothing() -> None:
 
 
 def test_without_a_memory_the_override_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"Nearness needs a memory of what classes look like.* set memory=prototypes"):
+    with pytest.raises(ConfigError, match=r"Nearness needs a memory of classes.* set memory=prototypes"):
         Nearness()(step(0))

@@ -19,7 +19,7 @@ class Term(nn.Module):
     `weak2`, `rotated`; `mixed_views` those of which it reads mixed faces, as `student["mixed_<view>"]`;
     `uses_logits` and `uses_embeddings` say which outputs of the student it reads, `uses_pseudo_labels` whether it reads
     pseudo-labels, targets or the gate; where no term does, there are none. `uncertain_only` says that it reads only
-    faces which the threshold left out.
+    faces which the threshold left out, `recalls` which kind of memory it reads: `faces` or `classes`.
     """
 
     student_views: frozenset[str] = frozenset()
@@ -29,6 +29,7 @@ class Term(nn.Module):
     uses_embeddings: bool = False
     uses_pseudo_labels: bool = True
     uncertain_only: bool = False
+    recalls: str | None = None
 
     def __init__(self, weight: Weight) -> None:
         super().__init__()

@@ -51,6 +51,7 @@ class InstanceSimilarity(Term):
     student_views = frozenset({"strong"})
     uses_logits = False
     uses_embeddings = True
+    recalls = "faces"
 
     def __init__(self, weight: Weight = 1.0, temperature: float = 0.1) -> None:
         super().__init__(weight)
@@ -58,7 +59,7 @@ class InstanceSimilarity(Term):
 
     def forward(self, step: Step) -> Tensor:
         """Return the mean cross-entropy between the similarities of both views, in float32."""
-        recalled = require(step.recalled, self, "a memory of labeled faces", "set memory=labeled")
+        recalled = require(step.recalled, self, "a memory of faces", "set memory=labeled")
         embeddings = step.student["strong"].embeddings.float()
         with torch.autocast(embeddings.device.type, enabled=False):
             weighed = recalled.weights * (recalled.aligned @ recalled.probs.T)
@@ -76,6 +77,7 @@ class Nearness(Term):
     student_views = frozenset({"strong"})
     uses_logits = False
     uses_embeddings = True
+    recalls = "classes"
 
     def __init__(self, weight: Weight = 1.0, temperature: float = 0.05) -> None:
         super().__init__(weight)
@@ -83,7 +85,7 @@ class Nearness(Term):
 
     def forward(self, step: Step) -> Tensor:
         """Return the mean cross-entropy between the nearness of both views, in float32."""
-        recalled = require(step.recalled, self, "a memory of what classes look like", "set memory=prototypes")
+        recalled = require(step.recalled, self, "a memory of classes", "set memory=prototypes")
         embeddings = step.student["strong"].embeddings.float()
         with torch.autocast(embeddings.device.type, enabled=False):
             similarity = embeddings @ recalled.keys.T / self.temperature
