@@ -22,6 +22,7 @@ COUNTS = (
     "image_size", "epoch_steps", "batch.labeled", "batch.unlabeled", "data.batch_eval", "data.labels_per_class",
     "trainer.log_every_n_steps", "trainer.accumulate_grad_batches", "trainer.num_nodes",
 )  # fmt: skip
+OPTIONAL = ("data.labels_per_class", "trainer.log_every_n_steps")  # null: all faces, as often as Lightning does
 SHARES = ("data.val_fraction", "data.heldout_fraction")
 BESIDE = {"backbone": ("init",)}  # what the program reads of a part's keys: any network may start from weights
 INSTEAD_OF = (("abc", "supervised"), ("abc", "pseudo_label"))
@@ -55,6 +56,9 @@ def _numbers_make_sense(cfg: DictConfig) -> None:
     for key, kind in {"optim.lr": float, **dict.fromkeys(COUNTS, int), **dict.fromkeys(SHARES, float)}.items():
         require_kind(key, OmegaConf.select(cfg, key), kind)
     require_range("optim.lr", cfg.optim.lr)
+    for key in (*COUNTS, "trainer.max_steps"):
+        if OmegaConf.select(cfg, key) is None and key not in OPTIONAL:
+            raise ConfigError(f"{key}=null leaves out a number that training needs; set {key}, or leave its default")
     for key in COUNTS:
         if (value := OmegaConf.select(cfg, key)) is not None and value < 1:
             raise ConfigError(f"{key}={value} is nothing to train with; set {key} to 1 or more")
