@@ -13,6 +13,7 @@ import pytest
 import yaml
 from PIL import Image
 from pyarrow import parquet
+from shifted import SEEDS, SHIFTS
 
 CLASSES = ["Neutral", "Anger", "Disgust", "Fear", "Happiness", "Sadness", "Surprise", "Other"]
 STEPS = range(0, 4000, 20)
@@ -167,3 +168,12 @@ def make_scored(tmp_path: Path) -> Make:
         return write_essentials(tmp_path / folder, config(**changes), metrics(shift))
 
     return make
+
+
+@pytest.fixture
+def sweep(make_scored: Make, tmp_path: Path) -> Path:
+    for name, shifts in SHIFTS.items():
+        own: dict[str, Any] = {"unlabeled": {"name": "none"}, "batch": {"labeled": 32}} if name == "no_pool" else {}
+        for seed in SEEDS:
+            make_scored(f"sweep/{name}_seed{seed}", shifts[seed], name=name, seed=seed, **own)
+    return tmp_path / "sweep"
