@@ -1,7 +1,9 @@
-"""A trial that was stopped, beside the run it was to beat as far as it came: a table of docs/recipe.md.
+"""Trials that were stopped, beside the run they were to beat as far as they came: a table of docs/recipe.md.
 
-At commit 16def52bd5, 2 cores in fp32, stopped at step 1,265:
+2 cores, stopped at steps 1,265, at commit 16def52bd5 in fp32, and 720, with two more strong views than af5eac4 draws:
 python -m fer_ssl.train +experiment=best_refitted +protocol=p2 refit.each_epoch=true refit.pool_faces=5000 \\
+  data.root=outputs/fold data.labels_per_class=100 data.split_seed=10 seed=10
+python -m fer_ssl.train +experiment=best_refitted +protocol=p2 'loss.infonce.views=[strong,strong2,strong3,strong4,weak]' \\
   data.root=outputs/fold data.labels_per_class=100 data.split_seed=10 seed=10
 """
 
@@ -12,10 +14,14 @@ from statistics import mean
 
 from writing import write_between_marks
 
-BEGIN = "<!-- a stopped trial, written by benchmarks/results.py -->"
+BEGIN = "<!-- stopped trials, written by benchmarks/results.py -->"
 STRETCH = 200  # steps
-STOPPED, WHOLE = Path("stopped/refitted_teacher_seed10.csv"), Path("recipe/long_best_seed10/history.csv")
-MEASURES = {"pool labeled rightly": "pseudo/accuracy_all", "weight of its labels": "pseudo/keep_rate"}
+BEST = Path("recipe/long_best_seed10/history.csv")
+STOPPED = {
+    "a teacher fitted anew": Path("stopped/refitted_teacher_seed10.csv"),
+    "five views": Path("stopped/five_views_seed10.csv"),
+}
+MEASURES = ("pseudo/accuracy_all", "pseudo/keep_rate")
 
 
 def write_stopped(records: Path, page: Path) -> None:
@@ -24,14 +30,21 @@ def write_stopped(records: Path, page: Path) -> None:
 
 
 def table(records: Path) -> Iterator[str]:
-    """Yield the lines of a table: means in percent over stretches of steps, of the trial and of `best`."""
-    yield "| steps | " + " | ".join(f"{told} | `best`" for told in MEASURES) + " |"
-    yield "| --- |" + " --- | --- |" * len(MEASURES)
-    trial, best = (history(records / file) for file in (STOPPED, WHOLE))
-    for start in range(0, max(trial), STRETCH):
-        steps = [step for step in trial if start < step <= start + STRETCH]
-        means = [mean(float(run[step][key]) for step in steps) for key in MEASURES.values() for run in (trial, best)]
-        yield f"| {start:,} - {steps[-1]:,} | {' | '.join(f'{100 * value:.1f}' for value in means)} |"
+    """Yield the lines of a table: means in percent over stretches of steps, of `best` and of each trial."""
+    runs = {told: history(records / file) for told, file in {"`best`": BEST, **STOPPED}.items()}
+    yield f"| steps | {' | '.join(runs)} |"
+    yield "| --- |" + " --- |" * len(runs)
+    for start in range(0, max(runs["`best`"]), STRETCH):
+        cells = [stretch(run, start) for run in runs.values()]
+        if any(cells[1:]):
+            yield f"| {start:,} - {start + STRETCH:,} | {' | '.join(cells)} |"
+
+
+def stretch(run: dict[int, dict[str, str]], start: int) -> str:
+    """Return the means over a stretch of steps that the run went through, else nothing."""
+    lines = [line for step, line in run.items() if start < step <= start + STRETCH]
+    whole = start + STRETCH in run
+    return ", ".join(f"{100 * mean(float(line[key]) for line in lines):.1f}" for key in MEASURES) if whole else ""
 
 
 def history(file: Path) -> dict[int, dict[str, str]]:

@@ -23,6 +23,10 @@ MOVES = (
     "ops: 4, operations: [scale, translate_x, translate_y, rotate], translate: 0.08, rotate: 10, scale: 0.2, cutout: 0"
 )
 MOVED_LABELS = f"view.labeled={{_target_: fer_ssl.views.StrongView, {MOVES}}}"
+MIXED = [
+    "loss=[supervised_pool_adjusted_rising,pseudo_label_two_views,infonce_three_views,mixed_unlabeled]",
+    "loss.mixed_unlabeled.weight=1.0", "loss.mixed_unlabeled.kind=ce", "loss.mixed_unlabeled.views=[labeled,strong]",
+]  # fmt: skip
 TWICE, HALF = "loss.supervised.weight=2", "loss.supervised.strength=0.5"
 LOW_ALL = ["+experiment=dtm_infonce_uncertain", "threshold=dtm_low", "teacher.views=[weak]"]
 LOW_MOVED = [*LOW_ALL, "view=weak_moved"]
@@ -171,6 +175,10 @@ TRIED_LONG = {
         ["+experiment=best", "refit=logistic", "refit.statistics=true", "refit.penalty=0.3"],
     ),
     "long_best_moved_labels": ("`best`, labels moved, scaled and turned a little", ["+experiment=best", MOVED_LABELS]),
+    "long_best_mixed": (
+        "`best`, and labels and a strong view of the pool are taught in mixtures too",
+        ["+experiment=best", "mix=mixup", *MIXED],
+    ),
 }
 TRIED_FROM_FEATURES = {
     "features_uniform": ("soft pseudo-labels, aligned to uniform", ["+experiment=soft_teacher"]),
