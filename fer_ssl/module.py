@@ -34,7 +34,7 @@ from fer_ssl.optim import build_optimizer
 from fer_ssl.types import Batch, EvalBatch, LabeledView, LabelSpace, Output, Step
 from fer_ssl.views.draw import Views, view_generator
 
-ORDER = ("weak", "weak2", "labeled", "strong", "strong2", "strong3", "strong4", "rotated")  # of the student's views in its pass
+ORDER = ("weak", "weak2", "labeled", "strong", "strong2", "rotated")  # of the student's views in its pass
 
 
 class SemiSupervised(LightningModule):

@@ -6,7 +6,7 @@ from fer_ssl.errors import ConfigError
 
 Source = Literal["teacher", "student"]
 Observed = Literal["heldout", "labeled"]  # folds that the averaged model is asked about
-UNLABELED_VIEWS = ("strong", "strong2", "strong3", "strong4", "weak", "weak2")
+UNLABELED_VIEWS = ("strong", "strong2", "weak", "weak2")
 
 
 def require_average(key: str, pool: str, source: str) -> None:

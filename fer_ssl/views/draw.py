@@ -19,7 +19,7 @@ class Views(nn.Module):
     def __init__(self, labeled: nn.Module, weak: WeakView, strong: StrongView) -> None:
         super().__init__()
         self.weak, self.strong = weak, strong
-        unlabeled = {"weak": weak, "weak2": weak, "strong": strong, "strong2": strong, "strong3": strong, "strong4": strong, "rotated": RotatedView(strong)}
+        unlabeled = {"weak": weak, "weak2": weak, "strong": strong, "strong2": strong, "rotated": RotatedView(strong)}
         self.kinds = nn.ModuleDict({"labeled": labeled, **unlabeled})
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
