@@ -1,9 +1,10 @@
 """Trials that were stopped, beside the run they were to beat as far as they came: a table of docs/recipe.md.
 
-2 cores, stopped at steps 1,265, at commit 16def52bd5 in fp32, and 720, with two more strong views than af5eac4 draws:
+2 cores, stopped at step 1,265, commit 16def52bd5 in fp32, and at step 720, commit faf3610dea in bf16:
 python -m fer_ssl.train +experiment=best_refitted +protocol=p2 refit.each_epoch=true refit.pool_faces=5000 \\
   data.root=outputs/fold data.labels_per_class=100 data.split_seed=10 seed=10
-python -m fer_ssl.train +experiment=best_refitted +protocol=p2 'loss.infonce.views=[strong,strong2,strong3,strong4,weak]' \\
+python -m fer_ssl.train +experiment=best_refitted +protocol=p2 \\
+  'loss.infonce.views=[strong,strong2,strong3,strong4,weak]' \\
   data.root=outputs/fold data.labels_per_class=100 data.split_seed=10 seed=10
 """
 
