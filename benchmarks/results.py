@@ -29,7 +29,7 @@ from fold import make_fold
 from heads import write_heads
 from limits import FIGURES, write_limits
 from recipe import write_recipe
-from stopped import write_stopped
+from shares import write_shares
 from summary import write_summary
 from trials import DTM_OF_TWO_VIEWS, MOVED, SEEDS, STUDENT, trials
 
@@ -213,7 +213,7 @@ def write_table() -> None:
     write_heads(RECORDS, EXPERIMENTS, {name: parts for name, (_, *parts) in FACES.items()})
     write_recipe(RECORDS / "recipe", RECIPE)
     write_limits(FIGURES, RECIPE)
-    write_stopped(RECORDS, RECIPE)
+    write_shares(RECORDS, RECIPE)
     write_beside(RECORDS, PEERS)
     write_ablations(RECORDS / "ablation", ABLATIONS)
     write_summary(RECORDS, README)
