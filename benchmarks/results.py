@@ -38,7 +38,7 @@ SCRATCH = (
     "pseudolabel", "pi_model", "mean_teacher", "mixmatch", "remixmatch", "comatch", "simmatch", "soft_teacher",
     "dtm_infonce_uncertain", "dtm_infonce",
 )  # fmt: skip
-REFITTED = ("softmatch", "dtm_infonce")
+REFITTED = ("flexmatch", "freematch", "softmatch", "dtm_infonce")
 CONTRAST = ["loss.infonce.weight=0.5", *STUDENT]
 FACES = {name: [f"+experiment={name}"] for name in (*SCRATCH, "dtm_infonce_faces", "best", "best_refitted")} | {
     # the plain linear head: the normalised one never passes its threshold from scratch with this optimizer

@@ -46,7 +46,9 @@ PEERS = {
     "adamatch": "AdaMatch",
     "adacm": "Ada-CM, plain linear head",
 }
-REFITTED = {"softmatch_refitted": "SoftMatch, its classifier fitted anew"}
+REFITTED = {
+    f"{name}_refitted": f"{PEERS[name]}, its classifier fitted anew" for name in ("flexmatch", "freematch", "softmatch")
+}
 METHODS = PEERS | REFITTED | {
     "dtm_infonce_uncertain": "`dtm_infonce_uncertain`",
     "dtm_infonce": "`dtm_infonce`",
