@@ -23,6 +23,7 @@ Checkpoint = dict[str, Any]
 
 FITTED = "fitted_classifier"  # key of a classifier that was fitted after training
 TOLD = 3  # changed settings that a message names
+ABSENT = "absent"
 FREE_TO_CHANGE = (
     "run_dir",
     "ckpt_path",
@@ -176,10 +177,17 @@ def require_state(checkpoint: Checkpoint, module: nn.Module, path: Path) -> None
 
 
 def changed_settings(saved: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
-    """Return `key=saved, now wanted` for every setting of the computation that a resumed run changes."""
+    """Return `key=saved, now wanted` for every setting of the computation that a resumed run changes.
+
+    An exchanged part is told by its target, with the settings that both parts know.
+    """
     before, now = (SINCE | dict(flat(config)) for config in (saved, wanted))
     keys = sorted(key for key in before.keys() | now.keys() if not key.startswith(FREE_TO_CHANGE))
-    return [f"{key}={before.get(key)}, now {now.get(key)}" for key in keys if before.get(key) != now.get(key)]
+    changed = [key for key in keys if before.get(key) != now.get(key)]
+    targets = [key for key in changed if key.endswith("._target_")]
+    exchanged = tuple(target.removesuffix("_target_") for target in targets)
+    told = [key for key in changed if key in targets or not key.startswith(exchanged) or (key in before and key in now)]
+    return [f"{key}={before.get(key, ABSENT)}, now {now.get(key, ABSENT)}" for key in told]
 
 
 def changed_length(saved: dict[str, Any], wanted: dict[str, Any]) -> list[str]:

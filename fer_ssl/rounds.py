@@ -217,3 +217,7 @@ def _check(cfg: DictConfig) -> None:
         raise ConfigError("selection.observe=heldout needs faces to look at; set data.heldout_fraction=0.2")
     check(cfg)  # with the selection, of which the teacher's run knows nothing
     require_selecting(cfg.selection)
+    if cfg.selection.observe == "val" and cfg.data.val_fraction <= 0:  # unless the set brings some: loading it tells
+        data = build_data(round_config(cfg, 0))
+        data.setup()
+        _pool_and_observed(data, cfg.selection.observe)

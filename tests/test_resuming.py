@@ -161,6 +161,17 @@ def test_a_resumed_run_tells_what_it_changes(tmp_path: Path, caplog: pytest.LogC
     assert "another setting than it began with: threshold.beta=0.97, now 0.9" in caplog.text
 
 
+def test_an_exchanged_part_is_told_by_its_target(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trained(tmp_path, "refit=logistic", "target=hard")
+    results = trained(tmp_path, "ckpt_path=last", "target=sharpened")
+    told = [record.getMessage() for record in caplog.records if "another setting" in record.getMessage()]
+    assert [message.partition("with: ")[2] for message in told] == [
+        "refit._target_=fer_ssl.refit.LogisticRegression, now fer_ssl.refit.AsTrained",
+        "target._target_=fer_ssl.method.target.HardTarget, now fer_ssl.method.target.SoftTarget",
+    ]
+    assert results["train"]["images_per_second"] is None  # no step was left
+
+
 @pytest.mark.parametrize(
     "change",
     [["loss.infonce.queue=64"], ["loss=[infonce]", "loss.infonce.queue=0"]],

@@ -240,6 +240,17 @@ def test_rounds_that_cannot_be_are_told_before_any_trains(
         self_train(cfg)
 
 
+def test_validation_faces_that_no_set_brings_are_missed_before_any_round_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounds, "run", lambda _: {}["a round is trained"])
+    observing = ["data.val_fraction=0", "selection.observe=val"]
+    with pytest.raises(ConfigError, match=r"selection\.observe=val, .* set selection\.observe to labeled"):
+        self_train(in_rounds(tmp_path, *observing, "data.source.val=0"))
+    with pytest.raises(KeyError, match="a round is trained"):
+        self_train(in_rounds(tmp_path, *observing))
+
+
 def test_a_selection_that_keeps_nobody_is_told(tmp_path: Path) -> None:
     strict = ["threshold@selection.threshold=fixed", "selection.threshold.tau=1"]
     cfg = composed(*TINY, f"run_dir={tmp_path}", "+experiment=self_training", *strict, config="self_train")

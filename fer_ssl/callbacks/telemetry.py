@@ -30,8 +30,9 @@ class Telemetry(Callback):
         self._flushed_at = -1
 
     @property
-    def images_per_second(self) -> float:
-        return self.images / self.seconds if self.seconds else 0.0
+    def images_per_second(self) -> float | None:
+        """How fast this process trained, None where it trained no step, as one that only finishes a run."""
+        return self.images / self.seconds if self.steps else None
 
     @property
     def data_wait(self) -> float:
