@@ -129,7 +129,8 @@ def require_classifier(checkpoint: Checkpoint, path: Path) -> None:
 def require_network(checkpoint: Checkpoint, config: dict[str, Any], path: Path) -> None:
     """Raise ConfigError where the checkpoint's backbone or head is not the configured one."""
     for part in ("backbone", "head"):
-        saved, wanted = ({**known[part], "init": None} for known in (checkpoint["config"], config))
+        younger = {key.removeprefix(f"{part}."): value for key, value in SINCE.items() if key.startswith(f"{part}.")}
+        saved, wanted = ({**younger, **known[part], "init": None} for known in (checkpoint["config"], config))
         if saved != wanted:
             key = next(name for name in {**saved, **wanted} if saved.get(name) != wanted.get(name))
             if key == "_target_":

@@ -2,4 +2,4 @@
 
 from typing import Any
 
-SINCE: dict[str, Any] = {"refit._target_": "fer_ssl.refit.AsTrained"}
+SINCE: dict[str, Any] = {"refit._target_": "fer_ssl.refit.AsTrained", "head.norm": False}

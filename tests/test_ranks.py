@@ -23,7 +23,10 @@ DTM = ("+experiment=dtm_infonce_uncertain", "threshold.floor=0.1", "threshold.in
 CASES = {
     "dtm": DTM,
     # two steps: where rounding flips a ReLU, as it may in any of these runs, the steps after it multiply the difference
-    "main": ("+experiment=dtm_infonce", "threshold.floor=0.1", "threshold.init=0.15", "trainer.max_steps=2"),
+    "main": (
+        "+experiment=dtm_infonce", "threshold.floor=0.1", "threshold.init=0.15", "head.norm=true",
+        "trainer.max_steps=2",
+    ),
     "accumulated": (*DTM, "trainer.accumulate_grad_batches=2", "trainer.max_steps=2"),  # as many batches
     "own_statistics": (*DTM, "trainer.sync_batchnorm=false"),
     "adacm": ("+experiment=adacm", "loss.supervised.weight=1"),

@@ -161,6 +161,18 @@ def test_a_resumed_run_tells_what_it_changes(tmp_path: Path, caplog: pytest.LogC
     assert "another setting than it began with: threshold.beta=0.97, now 0.9" in caplog.text
 
 
+def test_a_run_from_before_a_setting_goes_on_with_what_it_did(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trained(tmp_path)
+    path = tmp_path / "checkpoints" / "last.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    del checkpoint["config"]["head"]["norm"]
+    torch.save(checkpoint, path)
+    trained(tmp_path, "ckpt_path=last", "trainer.max_steps=3")
+    assert "another setting" not in caplog.text
+    with pytest.raises(ConfigError, match=r"was trained with head\.norm=False, not True; set head\.norm=False"):
+        trained(tmp_path, "ckpt_path=last", "trainer.max_steps=4", "head.norm=true")
+
+
 def test_an_exchanged_part_is_told_by_its_target(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     trained(tmp_path, "refit=logistic", "target=hard")
     results = trained(tmp_path, "ckpt_path=last", "target=sharpened")

@@ -3,21 +3,35 @@
 from torch import Tensor, nn
 from torch.nn.functional import linear, normalize
 
+from fer_ssl.errors import ConfigError
 from fer_ssl.types import Output
 
 
-def projector(features: int, hidden: int, dimensions: int) -> nn.Module:
-    """Return the two-layer projection that contrastive learning works on (SimCLR, Chen et al. 2020)."""
-    return nn.Sequential(nn.Linear(features, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, dimensions))
+def projector(features: int, hidden: int, dimensions: int, norm: bool) -> nn.Module:
+    """Return the two-layer projection that contrastive learning works on (SimCLR, Chen et al. 2020).
+
+    With `norm` both layers end in batch norm, as in the code that its authors released.
+    """
+    first, second = nn.Linear(features, hidden, bias=not norm), nn.Linear(hidden, dimensions, bias=not norm)
+    if not norm:
+        return nn.Sequential(first, nn.ReLU(inplace=True), second)
+    return nn.Sequential(first, nn.BatchNorm1d(hidden), nn.ReLU(inplace=True), second, nn.BatchNorm1d(dimensions))
 
 
 class LinearHead(nn.Module):
-    """A linear classifier; embeddings are the projected features, or the features where `projection` is None."""
+    """A linear classifier; embeddings are the projected features, or the features where `projection` is None.
 
-    def __init__(self, features: int, classes: int, projection: int | None = 128, hidden: int = 512) -> None:
+    Raises ConfigError for a `norm` without a projection.
+    """
+
+    def __init__(
+        self, features: int, classes: int, projection: int | None = 128, hidden: int = 512, norm: bool = False
+    ) -> None:
         super().__init__()
+        if norm and projection is None:
+            raise ConfigError("head.norm=true is for a projection, of which there is none; set head.projection=128")
         self.classifier = nn.Linear(features, classes)
-        self.projector = nn.Identity() if projection is None else projector(features, hidden, projection)
+        self.projector = nn.Identity() if projection is None else projector(features, hidden, projection, norm)
 
     def forward(self, features: Tensor) -> Output:
         return Output(self.classifier(features), normalize(self.projector(features).float(), dim=1))

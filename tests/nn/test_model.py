@@ -25,6 +25,17 @@ def test_without_projection_the_embeddings_are_the_features() -> None:
     assert torch.allclose(output.embeddings, features / features.norm(dim=1, keepdim=True))
 
 
+def test_a_normed_projection_has_columns_of_one_scale_over_the_batch() -> None:
+    head, features = LinearHead(8, 5, projection=4, norm=True), 3 + 10 * torch.randn(64, 8)
+    projected = head.projector(features)
+    torch.testing.assert_close(projected.mean(0), torch.zeros(4), atol=1e-5, rtol=0)
+    torch.testing.assert_close(projected.std(0, correction=0), torch.ones(4), atol=1e-3, rtol=0)
+    head.eval()
+    torch.testing.assert_close(head(features[:1]).embeddings, head(features).embeddings[:1])  # alone as in a batch
+    with pytest.raises(ConfigError, match=r"head\.norm=true is for a projection, .* set head\.projection=128"):
+        LinearHead(8, 5, projection=None, norm=True)
+
+
 def test_the_normalized_head_classifies_its_embeddings() -> None:
     head, features = NormalizedHead(8, 5), torch.randn(3, 8)
     output = head(features)
