@@ -13,6 +13,7 @@ from torch import Tensor
 from fer_ssl.build import build_decoder, build_model
 from fer_ssl.check import require_data_root, require_pool
 from fer_ssl.checkpoints import Checkpoint, load_average, read_checkpoint, require_classifier, require_space
+from fer_ssl.data.decode import Rejects
 from fer_ssl.data.joined import replaced
 from fer_ssl.data.loader import EvalLoader
 from fer_ssl.devices import chosen_device
@@ -21,7 +22,7 @@ from fer_ssl.method.choices import require_choice
 from fer_ssl.nn.model import FaceModel
 from fer_ssl.parts import make
 from fer_ssl.results import environment, write_json, write_predictions
-from fer_ssl.scoring import headline, predict, score
+from fer_ssl.scoring import headline, predict, scored
 from fer_ssl.trust import require_plain, require_trusted
 from fer_ssl.types import Faces, LabeledView
 from fer_ssl.values import require_range, require_values
@@ -46,16 +47,27 @@ def score_checkpoint(cfg: DictConfig) -> dict[str, Any]:
         known = " or ".join(name for name in ("test", "val", "train") if getattr(splits, name))
         raise ConfigError(f"data={cfg.data.name} has no {cfg.split} split; set split={known}")
     model = averaged(checkpoint, trained, cfg.accelerator)
-    scored = score(model, EvalLoader(faces, cfg.data.batch_eval), len(source.space))
-    decoder.rejects.check()  # streamed faces are found unreadable by now, and others scored in their place
+    seen = predict(model, EvalLoader(faces, cfg.data.batch_eval))
+    _tell_unreadable(decoder.rejects, Path(cfg.run_dir))
+    faces, seen = without_replaced(faces, seen)
+    result = scored(seen, len(source.space))
     run_dir, classes = Path(cfg.run_dir), list(source.space.classes)
-    results = {cfg.split: scored.scores.to_dict(classes), "classes": classes, "data": cfg.data.name}
+    results = {cfg.split: result.scores.to_dict(classes), "classes": classes, "data": cfg.data.name}
     results["environment"] = environment()
     write_json(run_dir / "metrics.json", results)
-    write_predictions(run_dir / "predictions.parquet", {cfg.split: scored}, {cfg.split: faces}, classes)
-    log.info("%s of data=%s, %d faces: %s", cfg.split, cfg.data.name, len(faces), headline(scored.scores))
+    write_predictions(run_dir / "predictions.parquet", {cfg.split: result}, {cfg.split: faces}, classes)
+    log.info("%s of data=%s, %d faces: %s", cfg.split, cfg.data.name, len(faces), headline(result.scores))
     log.info("predictions: %s", run_dir / "predictions.parquet")
     return results
+
+
+def _tell_unreadable(rejects: Rejects, run_dir: Path) -> None:
+    """List the faces that could not be read, streamed ones are known by now; raise DataError for too many."""
+    if len(rejects):
+        run_dir.mkdir(parents=True, exist_ok=True)
+        rejects.write_csv(run_dir / "rejected.csv")
+        log.warning("%d faces cannot be read and are not scored; %s", len(rejects), run_dir / "rejected.csv")
+    rejects.check()
 
 
 def predict_faces(cfg: DictConfig) -> dict[str, Any]:

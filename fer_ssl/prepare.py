@@ -1,6 +1,7 @@
 """Prepare faces: `python -m fer_ssl.prepare input=<dir of photos or videos> output=<dir>`."""
 
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from fer_ssl.cli import verb
 from fer_ssl.errors import ConfigError
 
 SHEET = "contact_sheet.html"
+NAMED = {"label", "subject", "split"}  # what a pattern may read from a path
 CHOICES = {"faces": ("largest", "all"), "crop": ("arcface", "padded")}
 
 
@@ -73,8 +75,19 @@ def _check(cfg: DictConfig) -> None:
     for key in ("chunk", "shard_size", "shown", "workers"):
         if cfg[key] < 1:
             raise ConfigError(f"{key}={cfg[key]} is too few; set {key}=1 or more")
+    _check_pattern(cfg.pattern)
     if cfg.every_seconds <= 0:
         raise ConfigError(f"every_seconds={cfg.every_seconds} is no time; set every_seconds=1")
+
+
+def _check_pattern(pattern: str | None) -> None:
+    """Raise ConfigError for a pattern that is none, or names what no face has: before faces are looked for."""
+    try:
+        groups = re.compile(pattern or "").groupindex.keys()
+    except re.error as error:
+        raise ConfigError(f"pattern={pattern} is no regular expression ({error}); set pattern to one") from None
+    if unknown := groups - NAMED:
+        raise ConfigError(f"pattern names the group {min(unknown)!r}; set pattern with groups label, subject or split")
 
 
 main = verb("prepare")(prepare)

@@ -18,6 +18,7 @@ from fer_ssl.build import build_data, build_model, build_threshold, plain
 from fer_ssl.check import check
 from fer_ssl.checkpoints import load_average, read_checkpoint, require_classifier
 from fer_ssl.data.joined import replaced
+from fer_ssl.data.manifest import manifest_hash
 from fer_ssl.data.module import FaceData
 from fer_ssl.data.pool_labels import write_pool_labels
 from fer_ssl.devices import chosen_device
@@ -43,17 +44,13 @@ def label_pool(
     """Label the whole pool of a checkpoint's run by its averaged model, write `path`, and return a summary.
 
     `selection` holds a `threshold`, an `alignment`, the `epoch` they are in, and the role of the labeled faces they
-    `observe`. The summary stays beside the labels; where it tells of this checkpoint and selection, nothing is done.
+    `observe`. The summary stays beside the labels; where it tells of this checkpoint, selection and pool, these stay.
     Raises ConfigError for a selection that cannot select, where there is no checkpoint, for a run without a pool,
     without a classifier, or without such faces, and for one whose data or network are of modules that are neither of
     fer_ssl nor among `allow_targets`; DataError where more faces cannot be read than the run allowed.
     """
     require_selecting(selection)
     checkpoint = read_checkpoint(checkpoint_path)
-    origin = {"sha256": hashlib.sha256(checkpoint_path.read_bytes()).hexdigest(), "selection": plain(selection)}
-    told = path.with_suffix(".json")
-    if path.exists() and told.exists() and (known := json.loads(told.read_text()))["origin"] == origin:
-        return dict(known)
     require_classifier(checkpoint, checkpoint_path)
     trained = trusted_config(checkpoint, list(allow_targets), checkpoint_path)
     places = {part: checkpoint["config"][part] for part in ("data", "unlabeled", "sampler")}
@@ -62,6 +59,11 @@ def label_pool(
     data = build_data(trained)
     data.setup()
     pool, observed = _pool_and_observed(data, selection.observe)
+    digest = hashlib.sha256(checkpoint_path.read_bytes()).hexdigest()
+    origin = {"sha256": digest, "selection": plain(selection), "pool": manifest_hash({"pool": pool})}
+    told = path.with_suffix(".json")
+    if path.exists() and told.exists() and (known := json.loads(told.read_text()))["origin"] == origin:
+        return dict(known)
     model = build_model(trained, len(data.space))
     load_average(model, checkpoint)
     model.to(chosen_device(accelerator))

@@ -51,6 +51,7 @@ from fer_ssl.results import (
     write_view_preview,
 )
 from fer_ssl.scoring import Scored, headline, score
+from fer_ssl.types import UNKNOWN
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ def _train(cfg: DictConfig, run_dir: Path, resume_from: Path | None) -> dict[str
         _write_refused(run_dir, data)
         raise
     data.admission.tell_unmatched()
-    _require_splits(cfg.score, data)
+    require_splits(cfg.score, data)
     _tell_scarce(data, asked=cfg.data.labels_per_class is not None or cfg.data.split_file is not None)
     pool_size = 0 if data.pool is None else len(data.pool)
     counts = (data.class_counts, data.taught_counts)
@@ -148,14 +149,20 @@ def _dead_worker(error: BaseException | None) -> str | None:
     return None
 
 
-def _require_splits(asked: Sequence[str] | None, data: FaceData) -> None:
+def require_splits(asked: Sequence[str] | None, data: FaceData) -> None:
+    """Raise ConfigError for splits to score that are not there, or of whose faces no label is known."""
     if strange := sorted(set(asked or ()) - set(SCORED)):
         raise ConfigError(
             f"score names {strange[0]}, and what is scored is {' or '.join(SCORED)}; set score=[test,val]"
         )
-    absent = sorted(set(asked or ()) - set(data.roles()))
-    if absent:
+    roles = data.roles()
+    if absent := sorted(set(asked or ()) - roles.keys()):
         raise ConfigError(f"there is no {absent[0]} split to score; set data.val_fraction=0.1, or score=null")
+    unknown = [name for name in asked or SCORED if name in roles and bool((roles[name].labels == UNKNOWN).all())]
+    if unknown:
+        others = [name for name in SCORED if name in roles and name not in unknown]
+        remedy = f"set score=[{others[0]}]" if others else "set data.val_fraction=0.1 score=[val]"
+        raise ConfigError(f"no face of the {unknown[0]} split has a known label, so it cannot be scored; {remedy}")
 
 
 def _tell_scarce(data: FaceData, asked: bool) -> None:

@@ -45,7 +45,11 @@ def predict(model: nn.Module, loader: EvalLoader) -> LabeledView:
 
 def score(model: nn.Module, loader: EvalLoader, classes: int) -> Scored:
     """Score `model` on every face of the loader's split once, in float32 and eval mode."""
-    seen = predict(model, loader)
+    return scored(predict(model, loader), classes)
+
+
+def scored(seen: LabeledView, classes: int) -> Scored:
+    """Return predictions with their scores."""
     metrics = ExpressionMetrics(classes, over_ranks=False)  # every rank has all rows
     metrics.update(seen.probs, seen.labels)
     return Scored(seen.probs, seen.labels, metrics.compute())

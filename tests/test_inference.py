@@ -140,3 +140,28 @@ def test_a_folder_without_a_readable_face_is_told(checkpoint: Path, faces: Path)
         predicted(checkpoint, faces.parent / "out", f"unlabeled.root={faces}")
     with pytest.raises(DataError, match="none of the faces"):
         predicted(checkpoint, faces.parent / "out", f"unlabeled.root={faces}", "data.max_rejected=1.0")
+
+
+@pytest.mark.parametrize("resident", ["never", "cpu"])
+def test_faces_that_cannot_be_read_are_told_and_not_scored(
+    resident: str, checkpoint: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    classes = read_checkpoint(checkpoint)["classes"]
+    pixels = np.random.default_rng(0).integers(0, 256, (len(classes), 2, 24, 24, 3), dtype=np.uint8)
+    for name, of_class in zip(classes, pixels, strict=True):
+        (tmp_path / "test" / name).mkdir(parents=True)
+        for number, face in enumerate(of_class):
+            Image.fromarray(face).save(tmp_path / "test" / name / f"{number}.png")
+    (tmp_path / "test" / classes[0] / "0.png").write_bytes(b"no image")
+    (tmp_path / "train").symlink_to(tmp_path / "test")
+    options = [
+        f"ckpt_path={checkpoint}", "data=folder", f"data.root={tmp_path}", f"data.classes=[{','.join(classes)}]",
+        "data.max_rejected=0.2", f"data.resident={resident}", f"run_dir={tmp_path}/out", "data.leak_check=false",
+    ]  # fmt: skip
+    results = score_checkpoint(composed(*options, config="evaluate"))
+    assert results["test"]["count"] == 2 * len(classes) - 1
+    ids = [row["id"] for row in pq.read_table(tmp_path / "out" / "predictions.parquet").to_pylist()]
+    assert len(ids) == 2 * len(classes) - 1
+    assert f"test/{classes[0]}/0.png" not in ids
+    assert f"test/{classes[0]}/0.png" in (tmp_path / "out" / "rejected.csv").read_text()
+    assert "faces cannot be read and are not scored" in caplog.text

@@ -15,6 +15,11 @@ from fer_ssl.prepare import prepare
         (["input=null"], r"there is no input; set input=<dir>"),
         (["input=nowhere"], r"there is no folder nowhere; set input=<dir>"),
         (["faces=some"], r"faces=some is none of .*; set faces="),
+        (["pattern='(?P<label>[^/]+'"], r"is no regular expression \(missing \), .*\); set pattern to one"),
+        (
+            ["pattern='(?P<emotion>[^/]+)/'"],
+            r"names the group 'emotion'; set pattern with groups label,",
+        ),
         (["workers=0"], r"workers=0 is too few; set workers=1 or more"),
     ],
 )

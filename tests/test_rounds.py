@@ -5,10 +5,12 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
 from comparing import weights
+from PIL import Image
 from running import TINY, composed, trained
 from torch import Tensor
 
@@ -216,6 +218,19 @@ def test_labeled_faces_that_the_run_has_not_are_told(teacher: Path, tmp_path: Pa
     chosen, checkpoint = selection("selection.observe=heldout"), teacher / "checkpoints" / "last.ckpt"
     with pytest.raises(ConfigError, match=r"observe=heldout, .* set selection\.observe to labeled or val"):
         label_pool(checkpoint, chosen, "cpu", tmp_path / "labels.parquet")
+
+
+def test_a_face_that_has_left_the_pool_is_labeled_no_more(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 24, 24, 3), dtype=np.uint8)
+    (tmp_path / "pool").mkdir()
+    for number, face in enumerate(pixels):
+        Image.fromarray(face).save(tmp_path / "pool" / f"{number:02d}.png")
+    trained(tmp_path / "run", "unlabeled=folder", f"unlabeled.root={tmp_path / 'pool'}")
+    checkpoint, path = tmp_path / "run" / "checkpoints" / "last.ckpt", tmp_path / "labels.parquet"
+    assert label_pool(checkpoint, selection(), "cpu", path)["faces"] == 12
+    (tmp_path / "pool" / "03.png").unlink()
+    assert label_pool(checkpoint, selection(), "cpu", path)["faces"] == 11
+    assert "03.png" not in [row["id"] for row in rows(path)]
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """Runs that cannot be: each is refused with a sentence that names what mends it."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from making import faces
 from PIL import Image
 from running import TINY, composed, trained
 
@@ -12,7 +14,7 @@ from fer_ssl.claim import claimed
 from fer_ssl.devices import chosen_device
 from fer_ssl.errors import ConfigError, DataError
 from fer_ssl.inference import score_checkpoint
-from fer_ssl.run import run
+from fer_ssl.run import require_splits, run
 from fer_ssl.types import LabelSpace
 
 
@@ -145,3 +147,12 @@ def test_an_unknown_number_of_passes_names_the_choices(tmp_path: Path) -> None:
 def test_an_unknown_backbone_names_the_override(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"timm has no model 'resnet10'.*set backbone\.name"):
         trained(tmp_path, "backbone=timm", "backbone.name=resnet10")
+
+
+def test_a_split_of_which_no_label_is_known_is_told_before_training() -> None:
+    nameless, known = faces([-1, -1], "test"), faces([0, -1], "val")
+    with pytest.raises(ConfigError, match=r"no face of the test split has a known label, .* set score=\[val\]"):
+        require_splits(None, SimpleNamespace(roles=lambda: {"test": nameless, "val": known}))
+    with pytest.raises(ConfigError, match=r"no face of the test split .* set data\.val_fraction=0\.1 score=\[val\]"):
+        require_splits(None, SimpleNamespace(roles=lambda: {"test": nameless}))
+    require_splits(["val"], SimpleNamespace(roles=lambda: {"test": nameless, "val": known}))

@@ -27,7 +27,10 @@ RESIDENT = ("auto", "cpu", "device", "never")
 
 
 class Encoded(Protocol):
-    """Faces as they are stored: the bytes of an image file each, or a uint8 array [H, W] or [H, W, 3]."""
+    """Faces as they are stored: the bytes of an image file each, or a uint8 array [H, W] or [H, W, 3].
+
+    Those that cannot be read by several threads at once have a `threads` that is False.
+    """
 
     def __len__(self) -> int: ...
 
@@ -195,7 +198,7 @@ def decode_all(encoded: Encoded, ids: Sequence[str] | Ids, decoder: Decoder, ori
                 reasons[row] = str(error)
 
     chunks = [range(start, min(start + CHUNK, len(encoded))) for start in range(0, len(encoded), CHUNK)]
-    if _is_large(encoded):
+    if getattr(encoded, "threads", True) and _is_large(encoded):
         with ThreadPoolExecutor() as pool:
             list(pool.map(decode_rows, chunks))
     else:

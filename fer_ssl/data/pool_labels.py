@@ -30,7 +30,8 @@ def write_pool_labels(path: Path, columns: Mapping[str, Any], classes: Sequence[
 def pseudo_labeled(path: Path, pool: Faces | None, space: LabelSpace) -> Faces:
     """Return the faces of `pool` that the file keeps, under their pseudo-labels.
 
-    Raises DataError for a file that cannot be read, of another label space or pool, or that keeps no face.
+    Raises DataError for a file that cannot be read, of another label space or pool, or that keeps no face, and for a
+    pool in which two faces have one name.
     """
     if pool is None:
         raise DataError(f"{path} labels faces of a pool and this run has none; set unlabeled=<that pool>")
@@ -47,7 +48,14 @@ def pseudo_labeled(path: Path, pool: Faces | None, space: LabelSpace) -> Faces:
             f"{path} keeps no face; make it anew with a lower selection.threshold.floor, or selection.threshold.tau of "
             "threshold@selection.threshold=fixed"
         )
-    row_of = {name: row for row, name in enumerate(pool.ids.tolist())}
+    names = pool.ids.tolist()
+    row_of = {name: row for row, name in enumerate(names)}
+    if len(row_of) < len(names):
+        twice = next(name for row, name in enumerate(names) if row_of[name] != row)
+        raise DataError(
+            f"two faces of the pool are named {twice!r}, and {path} cannot tell them apart; give the files of the "
+            "mixed pools names of their own, or make one pool of a folder above them"
+        )
     rows = [row_of.get(name) for name in kept["id"].to_pylist()]
     if None in rows:
         stranger = kept["id"][rows.index(None)].as_py()

@@ -1,5 +1,6 @@
 """Labels of a pool between two rounds: written, read, refused."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +71,10 @@ def test_labels_of_another_space_pool_or_of_nobody_are_told(path: Path) -> None:
     write_pool_labels(path, columns(keep=(False,) * 4), SPACE.classes)
     with pytest.raises(DataError, match=r"keeps no face; .* lower selection\.threshold\.floor"):
         pseudo_labeled(path, POOL, SPACE)
+
+
+def test_faces_that_share_a_name_are_not_taught_each_other_s_labels(tmp_path: Path) -> None:
+    twice = replace(POOL, ids=np.array(["a/0.png", "a/1.png", "a/0.png", "a/2.png"]))
+    write_pool_labels(tmp_path / "labels.parquet", columns(twice), SPACE.classes)
+    with pytest.raises(DataError, match=r"are named 'a/0\.png', .* make one pool of a folder above"):
+        pseudo_labeled(tmp_path / "labels.parquet", twice, SPACE)

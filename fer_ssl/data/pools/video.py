@@ -18,6 +18,8 @@ from fer_ssl.types import Faces
 class VideoFrames:
     """The frames of `paths` shown at `times` int64 [N] (milliseconds); `videos` int64 [N] says of which."""
 
+    threads = False  # one player, which goes from frame to frame
+
     def __init__(self, paths: list[Path], videos: NDArray[np.int64], times: NDArray[np.int64]) -> None:
         self.paths, self.videos, self.times = paths, videos, times
         self.player = Player()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fer_ssl.data import video
 from fer_ssl.data.preparing.photos import frame_name
-from fer_ssl.data.sources.folder import SUFFIXES, found
+from fer_ssl.data.sources.folder import SUFFIXES, found, is_text, shown
 from fer_ssl.errors import DataError
 
 
@@ -23,13 +23,16 @@ def list_photos(root: Path, every_seconds: float) -> tuple[list[str], dict[str, 
 
     for parent, folders, files in os.walk(root, onerror=unreadable):
         below = Path(parent).relative_to(root)
+        folders[:] = shown(folders)
         linked = [name for name in folders if (Path(parent) / name).is_symlink()]
         skipped |= {(below / name).as_posix(): "a folder that is a link is not followed" for name in linked}
-        for name in ((below / name).as_posix() for name in files if not name.startswith(".")):
+        for name in ((below / name).as_posix() for name in shown(files)):
             try:
+                if not is_text(name):
+                    raise DataError("its name is no UTF-8")
                 names += _names(root, name, every_seconds)
             except DataError as error:
-                skipped[name] = f"unreadable: {error}"
+                skipped[os.fsencode(name).decode(errors="backslashreplace")] = f"unreadable: {error}"
     if not names:
         seen = "; ".join(f"{name}: {reason}" for name, reason in skipped.items()) or found(root)
         raise DataError(f"expected photos or videos below {root}, but {seen}; set input=<dir>")

@@ -20,7 +20,6 @@ from fer_ssl.data.preparing.working import NUMBERS
 from fer_ssl.data.preparing.writing import written_whole
 from fer_ssl.data.provenance import COLUMNS
 from fer_ssl.data.twins import alike, near_pairs
-from fer_ssl.errors import ConfigError
 from fer_ssl.types import Provenance
 
 Row = Mapping[str, Any]
@@ -116,11 +115,7 @@ def _record(row: Row, pattern: str | None, provenance: Provenance) -> dict[str, 
 
 def _named(pattern: str | None, face_id: str) -> dict[str, str]:
     match = re.match(pattern, face_id) if pattern else None
-    named = match.groupdict() if match else {}
-    unknown = named.keys() - {"label", "subject", "split"}
-    if unknown:
-        raise ConfigError(f"pattern names the group {min(unknown)!r}; set pattern with groups label, subject or split")
-    return named
+    return match.groupdict() if match else {}
 
 
 def write_rejected(path: Path, parts: Sequence[Path], left_out: Mapping[str, str], skipped: Mapping[str, str]) -> int:

@@ -1,5 +1,6 @@
 """Labeled faces as image files in class folders."""
 
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -14,6 +15,8 @@ from fer_ssl.data.decode import Decoder
 from fer_ssl.data.images import ImageFiles, hold
 from fer_ssl.errors import DataError
 from fer_ssl.types import Faces, LabelSpace, Splits, class_name
+
+log = logging.getLogger(__name__)
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 # in small letters
@@ -126,20 +129,46 @@ def split_among(names: Iterable[str]) -> str | None:
 
 
 def image_names(folder: Path) -> list[str]:
-    """Return the image files below `folder` at any depth as sorted paths relative to it, hidden ones left out."""
-    names = []
-    for parent, _, files in os.walk(folder):
+    """Return the image files below `folder` at any depth as sorted paths relative to it.
+
+    Hidden files and folders are left out; with a warning, folders that cannot be read or are links, and names that are
+    no text.
+    """
+    names: list[str] = []
+    left_out: list[str] = []
+
+    def unreadable(error: OSError) -> None:
+        left_out.append(str(error))
+
+    for parent, folders, files in os.walk(folder, onerror=unreadable):
         below = os.path.relpath(parent, folder)
-        images = [name for name in files if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
+        folders[:] = shown(folders)
+        links = [link for link in (Path(parent, name) for name in folders) if link.is_symlink()]
+        left_out += [f"{link} is a link to a folder, which is not followed" for link in links]
+        images = [name for name in shown(files) if name.lower().endswith(SUFFIXES)]
+        left_out += [f"{os.fsencode(name)!r} is no name in UTF-8" for name in images if not is_text(name)]
+        images = [name for name in images if is_text(name)]
         names += images if below == "." else [f"{below}/{name}" for name in images]
+    if left_out:
+        log.warning("%s: %d files or folders are left out, the first: %s", folder, len(left_out), left_out[0])
     return sorted(names)
+
+
+def shown(names: Iterable[str]) -> list[str]:
+    """Return the names that are not hidden."""
+    return [name for name in names if not name.startswith(".")]
+
+
+def is_text(name: str) -> bool:
+    """Say whether a name of the file system is text in UTF-8, as ids are."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def subfolders(folder: Path) -> list[str]:
     """Return the names of the folders in `folder`, sorted, hidden ones left out."""
     if not folder.is_dir():
         return []
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(shown(path.name for path in folder.iterdir() if path.is_dir()))
 
 
 def found(path: Path) -> str:

@@ -53,6 +53,20 @@ def videos(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_frames_that_are_held_are_those_that_are_streamed(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        with av.open(str(tmp_path / f"{name}.mp4"), "w") as container:
+            stream = container.add_stream("mpeg4", rate=10)
+            stream.width = stream.height = 96  # so large that threads would decode them
+            for number in range(100):
+                pixels = np.full((96, 96, 3), 2 * number, np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+            container.mux(stream.encode())
+    held, streamed = (VideoPool(tmp_path, 0.1).load(Decoder(8, 1, resident=resident)) for resident in (True, False))
+    assert len(held) == len(streamed) == 200
+    assert torch.equal(held.images.read(torch.arange(200)), streamed.images.read(torch.arange(200)))
+
+
 @pytest.mark.parametrize("resident", [True, False])
 def test_frames_are_sampled_by_time(videos: Path, resident: bool) -> None:
     faces = VideoPool(videos, every_seconds=0.5).load(Decoder(8, 1, resident=resident))

@@ -1,3 +1,6 @@
+import os
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -79,7 +82,20 @@ def test_other_files_and_hidden_ones_are_left_out(class_tree):
     (class_tree / "train" / "a" / "notes.txt").write_text("x")
     (class_tree / "train" / "a" / "._0.png").write_bytes(b"x")
     (class_tree / "train" / ".cache").mkdir()
+    copied = class_tree / "train" / "a" / ".thumbs" / "0.png"
+    copied.parent.mkdir()
+    copied.write_bytes((class_tree / "train" / "a" / "0.png").read_bytes())
     assert len(ImageFolder(class_tree).load(Decoder(8, 3)).train) == 6
+
+
+def test_what_is_left_out_of_a_folder_is_told(class_tree, caplog):
+    folder = class_tree / "train" / "a"
+    (folder / "more").symlink_to(class_tree / "train" / "b")
+    Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.png")).write_bytes((folder / "0.png").read_bytes())
+    assert len(ImageFolder(class_tree).load(Decoder(8, 3)).train) == 6
+    (told,) = (record.getMessage() for record in caplog.records if "left out" in record.getMessage())
+    assert "2 files or folders are left out, the first: " in told
+    assert "more is a link" in told or "caf\\xe9.png" in told
 
 
 def test_capital_suffixes_and_deeper_folders_count(class_tree):
