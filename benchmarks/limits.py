@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from trials import TRIED_LONG
+from trials import TRIED_ALONE, TRIED_LONG
 from writing import write_between_marks
 
 from fer_ssl.build import build_data, build_model
@@ -25,9 +25,12 @@ from fer_ssl.scoring import Features, read_features
 FIGURES = Path("docs/runs/limits.json")
 BEGIN = "<!-- what holds back, written by benchmarks/results.py -->"
 PENALTY = {"labels": 0.1, "pool": 1e-4}  # times the sum of the squared weights, of normalised features
-NAMED = {"best": "`best`, 1,000 steps", "softmatch": "`softmatch`, 1,000 steps"} | {
-    name: f"{tried}, 4,000 steps" for name, (tried, _) in TRIED_LONG.items()
-}
+NAMED = (
+    {name: f"400 steps of InfoNCE alone, {tried}" for name, (tried, _) in TRIED_ALONE.items()}
+    | {"best": "`best`, 1,000 steps", "best_norm": "the same, batch norm in the projection"}
+    | {"softmatch": "`softmatch`, 1,000 steps"}
+    | {name: f"{tried}, 4,000 steps" for name, (tried, _) in TRIED_LONG.items()}
+)
 TOLD = {
     "model": "the model",
     "refitted": "`refit=logistic`",

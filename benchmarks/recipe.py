@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from trials import TRIED, TRIED_FROM_FEATURES, TRIED_LONG, TRIED_ON_PROCEDURAL, TRIED_WITH_250
+from trials import TRIED, TRIED_ALONE, TRIED_FROM_FEATURES, TRIED_LONG, TRIED_ON_PROCEDURAL, TRIED_WITH_250
 from writing import write_between_marks
 
 from fer_ssl.reports.run import Run
@@ -24,6 +24,7 @@ def table(records: Path) -> Iterator[str]:
     yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     groups = {
         "scratch": TRIED,
+        "scratch, 400 steps of InfoNCE alone": TRIED_ALONE,
         "scratch, 250 labels": TRIED_WITH_250,
         "scratch, 4,000 steps": TRIED_LONG,
         "features": TRIED_FROM_FEATURES,

@@ -27,6 +27,7 @@ MIXED = [
     "loss=[supervised_pool_adjusted_rising,pseudo_label_two_views,infonce_three_views,mixed_unlabeled]",
     "loss.mixed_unlabeled.weight=1.0", "loss.mixed_unlabeled.kind=ce", "loss.mixed_unlabeled.views=[labeled,strong]",
 ]  # fmt: skip
+NORMED = "head.norm=true"
 TWICE, HALF = "loss.supervised.weight=2", "loss.supervised.strength=0.5"
 LOW_ALL = ["+experiment=dtm_infonce_uncertain", "threshold=dtm_low", "teacher.views=[weak]"]
 LOW_MOVED = [*LOW_ALL, "view=weak_moved"]
@@ -137,6 +138,13 @@ TRIED = {
             "loss=[supervised_pool_adjusted_rising,pseudo_label_two_views,infonce_three_views,rotation]",
         ],
     ),
+    "best_norm": ("`best`, batch norm in the projection", ["+experiment=best", NORMED]),
+}
+# features alone: how soon contrast learns them, as a classifier tells that is fitted at the end
+ALONE = ["+experiment=pretrain_infonce", "batch.labeled=7", "trainer.max_steps=400", "refit=logistic"]
+TRIED_ALONE = {
+    "contrast_400": ("a classifier fitted at the end", ALONE),
+    "contrast_400_norm": ("the same, batch norm in the projection", [*ALONE, NORMED]),
 }
 MORE = "data.labels_per_class=250"
 TRIED_WITH_250 = {
@@ -253,7 +261,7 @@ def trials(fold: Path, init: Path | None, seeds: list[int]) -> Iterator[tuple[st
     """Yield name and overrides of every trial on faces of `fold` and procedural ones, from features too with `init`."""
     for seed in seeds:
         draw = [f"data.root={fold}", "data.labels_per_class=100", f"data.split_seed={seed}", f"seed={seed}"]
-        for name, (_, (experiment, *parts)) in (TRIED | TRIED_WITH_250).items():
+        for name, (_, (experiment, *parts)) in (TRIED | TRIED_ALONE | TRIED_WITH_250).items():
             yield f"{name}_seed{seed}", [experiment, "+protocol=p1", *draw, *parts]
         for name, (_, (experiment, *parts)) in TRIED_LONG.items():
             yield f"{name}_seed{seed}", [experiment, "+protocol=p2", *draw, *parts]

@@ -114,7 +114,8 @@ class FaceData(LightningDataModule):
         self.decoder.rejects.check()  # the search for twins has read the streamed faces too
         self.identities = None if self.pool is None else number_people(self.pool.subjects)
         self._loaded = True
-        log.info("faces: %s; %d dropped as pixel-identical to a face across a split", self._counts(), self.leaked)
+        counts = ", ".join(f"{len(faces)} {role}" for role, faces in self.roles().items())
+        log.info("faces: %s; %d dropped as pixel-identical to a face across a split", counts, self.leaked)
 
     def _told(self, splits: Splits) -> Splits:
         """Return the splits with what is known of the set's provenance."""
@@ -233,6 +234,7 @@ class FaceData(LightningDataModule):
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         if isinstance(batch, Batch) and batch.pool_rows is not None and self.identities is not None:
+            self.identities = self.identities.to(batch.pool_rows.device)  # rows may have been moved ahead of the step
             return batch._replace(identities=self.identities[batch.pool_rows])
         return batch
 
@@ -259,9 +261,6 @@ class FaceData(LightningDataModule):
             "pool": self.pool,
         }
         return {role: faces for role, faces in named.items() if faces is not None and len(faces)}
-
-    def _counts(self) -> str:
-        return ", ".join(f"{len(faces)} {role}" for role, faces in self.roles().items())
 
     def summary(self) -> dict[str, Any]:
         """Return what the report says of the data: counts by role and class, leaks dropped, the manifest's hash."""

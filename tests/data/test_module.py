@@ -18,7 +18,7 @@ from fer_ssl.data.module import FaceData
 from fer_ssl.data.samplers import natural
 from fer_ssl.data.splits import SplitPlan
 from fer_ssl.errors import ConfigError, DataError
-from fer_ssl.types import UNKNOWN, Faces, Splits
+from fer_ssl.types import UNKNOWN, Batch, Faces, Splits
 
 
 class Made:
@@ -124,6 +124,17 @@ class StreamedPool:
     def load(self, decoder: Decoder) -> Faces:
         files = [png(image) for image in OwnPool().load(decoder).pool.images.read(torch.arange(15))]
         return hold(files, faces([0] * 15, "pool").ids, Decoder(6, 1, resident=False), "the pool")
+
+
+def test_people_are_told_where_the_rows_are() -> None:
+    module = data(SplitPlan(labels_per_class=5))
+    module.setup()
+    module.identities = torch.arange(len(module.pool or []))
+    rows = torch.tensor([3, 1])
+    batch = Batch(rows, rows, None, rows, rows, None, position=0)
+    assert module.on_before_batch_transfer(batch, 0).identities.tolist() == [3, 1]
+    elsewhere = batch._replace(pool_rows=rows.to("meta"))  # as of a batch that was moved ahead of its step
+    assert module.on_before_batch_transfer(elsewhere, 0).identities.device.type == "meta"
 
 
 def png(image: torch.Tensor) -> bytes:
