@@ -136,7 +136,7 @@ class Bent(nn.Module):
         return Output(self.classifier(features), F.normalize(features, dim=1))
 
 
-BENT = ["head._target_=test_refit.Bent", "~head.projection"]
+BENT = ["head._target_=test_refit.Bent", "~head.projection", "~head.norm"]
 
 
 @pytest.mark.parametrize(
