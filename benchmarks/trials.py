@@ -159,6 +159,11 @@ TRIED_WITH_250 = {
         ["+experiment=best", "loss.supervised.strength.end=0.5", MORE],
     ),
     "best_250": ("`best`", ["+experiment=best", MORE]),
+    "best_250_labels_2": ("`best`, labels x 2", ["+experiment=best", TWICE, MORE]),
+    "dtm_infonce_250": ("`dtm_infonce`", ["+experiment=dtm_infonce", MORE]),
+    "dtm_infonce_250_labels_2": ("`dtm_infonce`, labels x 2", ["+experiment=dtm_infonce", TWICE, MORE]),
+    "comatch_250": ("`comatch`", ["+experiment=comatch", MORE]),
+    "comatch_250_labels_2": ("`comatch`, labels x 2", ["+experiment=comatch", TWICE, MORE]),
 }
 FEATURES_FIRST = [f"++loss.{term}.weight={LATE}" for term in ("supervised", "pseudo_label")]
 # under p2: labels are learned by heart there, and from half-way on little more of the pool is labeled rightly
