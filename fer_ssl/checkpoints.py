@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fer_ssl.errors import ConfigError
 from fer_ssl.files import on_disk, refusal, require_checksums, whole
@@ -205,18 +205,24 @@ def load_average(model: nn.Module, checkpoint: Checkpoint) -> None:
     model.load_state_dict(averaged | checkpoint.get(FITTED, {}))
 
 
-def add_classifier(path: Path, model: nn.Module) -> None:
-    """Write the classifier fitted to the averaged teacher `model` into the checkpoint of its last step.
+def keep_classifier(path: Path, model: nn.Module | None) -> None:
+    """Write the classifier fitted to the averaged teacher `model`, None for none, into the checkpoint of its last step.
 
     It stands beside the trained one, with which a run goes on, and so do statistics of batch norm.
     """
+    checkpoint = read_checkpoint(path)
+    if model is None and FITTED not in checkpoint:
+        return
+    earlier = {key: value for key, value in checkpoint.items() if key != FITTED}
+    with whole(path) as place:
+        torch.save(earlier if model is None else earlier | {FITTED: _fitted(model)}, place)
+        on_disk(place)
+
+
+def _fitted(model: nn.Module) -> dict[str, Tensor]:
     statistics = {name for name, _ in model.named_buffers()}
-    fitted = {
+    return {
         name: value.cpu()
         for name, value in model.state_dict().items()
         if name.startswith("head.classifier.") or name in statistics
     }
-    checkpoint = read_checkpoint(path)
-    with whole(path) as place:
-        torch.save(checkpoint | {FITTED: fitted}, place)
-        on_disk(place)

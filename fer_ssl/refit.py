@@ -13,6 +13,7 @@ from fer_ssl.scoring import read_features
 from fer_ssl.types import Faces
 
 LEAST_DEVIATION = 1e-6  # of a feature that hardly varies
+LEAST_SHARE = 0.1  # of its deviation over the pool, for a feature that hardly varies over the labels alone
 NEVER = torch.finfo(torch.float32).min  # a logit that no other is below
 
 
@@ -82,6 +83,8 @@ class LogisticRegression(AsTrained):
     def fit(self, labeled: Tensor, targets: Tensor, pool: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return weight [C, D] and bias [C] for `labeled` features [L, D], their one-hot targets, and the `pool`'s."""
         mean, deviation = labeled.mean(0), labeled.std(0).clamp(min=LEAST_DEVIATION)
+        if pool is not None:
+            deviation = deviation.maximum(LEAST_SHARE * pool.std(0, correction=0))
         labeled = (labeled - mean) / deviation
         counts = targets.sum(0)
         balanced = (targets / counts.clamp(min=1)).sum(1) * len(targets) / counts.count_nonzero()  # 1 in the mean
@@ -132,13 +135,16 @@ def fit_class_means(model: nn.Module, loader: EvalLoader, classes: int) -> None:
     """Make the linear classifier of `model`'s head the nearest class mean of the labeled faces' features.
 
     Its probabilities are those of classes that are normal around their means m_c, equally likely and of one variance
-    v in every direction: the logit of class c is (f.m_c - |m_c|^2 / 2) / v. A class without labeled faces has no mean
-    and, where there is a bias to say so, is never predicted.
+    v in every direction: the logit of class c is (f.m_c - |m_c|^2 / 2) / v. Where no class has two faces, v is that of
+    all faces around their one mean. A class without labeled faces has no mean and, where there is a bias to say so, is
+    never predicted.
     """
     features, labels = read_features(model, loader)
     members = one_hot(labels, classes)
     means = members.T @ features / members.sum(0).clamp(min=1).unsqueeze(1)
-    variance = (features - members @ means).square().mean().clamp(min=torch.finfo(torch.float32).tiny)
+    centres = members @ means if members.sum(0).max() > 1 else features.mean(0)
+    least = (torch.finfo(torch.float32).eps * features.square().mean()).clamp(min=torch.finfo(torch.float32).tiny)
+    variance = (features - centres).square().mean().maximum(least)
     classifier: nn.Linear = model.head.classifier  # type: ignore[assignment, union-attr]
     classifier.weight.copy_(means / variance)
     if classifier.bias is not None:  # one that compares directions has none

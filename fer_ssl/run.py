@@ -21,8 +21,8 @@ from fer_ssl.callbacks.checkpoint import LastCheckpoint
 from fer_ssl.callbacks.telemetry import Telemetry
 from fer_ssl.check import check
 from fer_ssl.checkpoints import (
-    add_classifier,
     checkpoint_path,
+    keep_classifier,
     read_checkpoint,
     require_same_run,
     require_space,
@@ -214,10 +214,11 @@ def _finish(
 def _fit_classifier(module: SemiSupervised, data: FaceData, refit: AsTrained, last: Path) -> None:
     """Fit the averaged model's classifier where the run asks for it, or has learned none; `last` is its checkpoint."""
     average, began = module.teacher.average, time.monotonic()
-    if refit(average, data):
+    fitted = refit(average, data)
+    if dist.rank() == 0 and last.exists():
+        keep_classifier(last, average if fitted else None)
+    if fitted:
         log.info("the classifier was fitted anew to the averaged model's features in %.0f s", time.monotonic() - began)
-        if dist.rank() == 0 and last.exists():
-            add_classifier(last, average)
     elif not module.needs.learns_labels:
         log.info("no label was learned: the classifier becomes the nearest class mean of the labeled faces")
         fit_class_means(average, data.eval_loader(data.labeled), len(data.space))

@@ -75,6 +75,15 @@ def test_a_class_without_faces_is_never_predicted() -> None:
     assert not logits.softmax(1)[:, 2].any()
 
 
+@pytest.mark.parametrize("labels", [[0, 1, 2], [0, 2]])
+def test_one_face_of_each_class_is_enough_for_finite_means(labels: list[int]) -> None:
+    model, few = network(), faces(labels, seed=5)
+    fit_class_means(model, EvalLoader(few, 4), 3)
+    scored = score(model, EvalLoader(few, 4), 3)
+    assert scored.probs.argmax(1).tolist() == labels
+    assert scored.probs[:, labels].min() > 0  # the classes' own spread is not known, so that of all faces is taken
+
+
 def test_the_cosine_head_gets_the_direction_of_the_means() -> None:
     model = network(CosineHead)
     fit_class_means(model, EvalLoader(LABELED, 7), 3)
@@ -117,6 +126,17 @@ def test_a_round_teaches_what_the_classifier_says_of_the_pool_for_its_frequencie
     torch.testing.assert_close(pool @ weight.T + bias, everyone[30:] @ expected[0] + expected[1], atol=5e-3, rtol=1e-2)
     right = ((pool @ weight.T + bias).argmax(1) == truth).float().mean()
     assert right > (logits.argmax(1) == truth).float().mean()
+
+
+def test_a_feature_that_the_pool_alone_shows_stays_in_its_proportion() -> None:
+    labeled, labels = clouds((10, 10, 10))
+    pool, _ = clouds((60, 60, 60))
+    extra = torch.randn(len(pool), 1, generator=torch.Generator().manual_seed(4))
+    fit, targets = LogisticRegression(penalty=0.1, rounds=1), one_hot(labels, 3)
+    weight, bias = fit.fit(torch.cat([labeled, torch.zeros(30, 1)], 1), targets, torch.cat([pool, extra], 1))
+    expected = fit.fit(labeled, targets, pool)
+    logits, without = torch.cat([pool, extra], 1) @ weight.T + bias, pool @ expected[0].T + expected[1]
+    torch.testing.assert_close(logits, without, atol=0.1, rtol=0.1)
 
 
 @pytest.mark.parametrize("bad", ["rounds=-1", "rounds=1.5", "pool_faces=0", "penalty=-1"])
@@ -205,6 +225,24 @@ def test_a_finished_run_is_fitted_without_training_again(tmp_path: Path) -> None
     results = trained(fitted, "+experiment=fixmatch", "refit=logistic")
     assert trained(later, "+experiment=fixmatch")["test"] != results["test"]
     assert trained(later, "+experiment=fixmatch", "refit=logistic", "ckpt_path=last")["test"] == results["test"]
+
+
+def test_a_run_that_is_fitted_no_more_has_no_fitted_classifier(tmp_path: Path) -> None:
+    fitted = trained(tmp_path, "+experiment=fixmatch", "refit=logistic")
+    results = trained(tmp_path, "+experiment=fixmatch", "ckpt_path=last")
+    assert evaluated(tmp_path) == results["test"] != fitted["test"]
+
+
+def test_the_checkpoint_is_of_the_state_that_was_fitted(tmp_path: Path) -> None:
+    options = ["+experiment=fixmatch", "callback.checkpoint.every_n_steps=1", "schedule=constant"]
+    trained(tmp_path / "run", *options, "trainer.max_steps=2")
+    earlier = tmp_path / "run" / "checkpoints" / "last-1.ckpt"
+    step = read_checkpoint(earlier)["global_step"]
+    again = [*options, "refit=logistic", f"ckpt_path={earlier}", f"trainer.max_steps={step}"]
+    for place in (tmp_path / "other", tmp_path / "run"):
+        results = trained(place, *again)
+        assert read_checkpoint(place / "checkpoints" / "last.ckpt")["global_step"] == step
+        assert evaluated(place) == results["test"]
 
 
 def test_a_run_of_features_alone_can_be_evaluated_once_a_classifier_is_fitted(tmp_path: Path) -> None:

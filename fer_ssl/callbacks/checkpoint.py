@@ -82,6 +82,12 @@ class LastCheckpoint(Checkpoint):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.save(trainer)
 
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep a state in which no step was left to take, as what the run reports is of it."""
+        began_from, last = Path(trainer.ckpt_path or ""), self.folder / "last.ckpt"
+        if self._stood_at < 0 and began_from.resolve() != last.resolve():
+            self.save(trainer)
+
     def save(self, trainer: Trainer) -> None:
         """Write `last.ckpt` unless it is of this step; those before it grow older by one."""
         if trainer.global_step != self._saved_at:

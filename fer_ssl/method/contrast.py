@@ -31,7 +31,8 @@ def info_nce(
     `views` [B, D] are unit-norm embeddings of the same faces, `mask` bool [B] selects the faces that take part, all for
     None. Negatives are the other masked rows of both views, on every rank, and the `queue`, except where one of the
     `groups` int64 [B] or [B, G] is the same; with a queue the rows of the first view alone are anchors, as in MoCo.
-    Faces of the same `people` int64 [B] are positives of each other, with the mean over all positives of an anchor.
+    Faces of the same `people` int64 [B] are positives of each other, whatever their groups, with the mean over all
+    positives of an anchor.
     Zero or one masked row and no queue gives exactly 0, with a gradient path. Value and gradient are right once
     averaged over ranks, as DistributedDataParallel does with gradients.
     Sources: NT-Xent (SimCLR, 2020), queue (MoCo, 2020), positives (SupCon, 2020).
@@ -71,13 +72,12 @@ def _pairing(own: Tensor, mask: Tensor | None, groups: Tensor, people: Tensor | 
     here = faces[dist.rank() * rows :][:rows]
     itself = torch.cat([here, here + len(faces)]).unsqueeze(1)
     positive = itself.roll(rows, 0)
-    excluded = ~present.repeat(2) | _same(groups, known)
+    same = None if people is None else _same(people.unsqueeze(1), dist.gather(people.unsqueeze(1)))
+    agreeing = _same(groups, known) if same is None else _same(groups, known) & ~same
+    excluded = ~present.repeat(2) | agreeing
     # each row keeps at least its positive, masked or not: no sum is empty, so no NaN in value or gradient
     excluded = excluded.scatter(1, positive, False).scatter(1, itself, True)
-    alike = None
-    if people is not None:
-        same = _same(people.unsqueeze(1), dist.gather(people.unsqueeze(1)))
-        alike = (same & ~excluded).scatter(1, positive, True).float()
+    alike = None if same is None else (same & ~excluded).scatter(1, positive, True).float()
     return _Pairing(positive, excluded, alike, present[here].repeat(2), 2 * present.sum().clamp(min=1))
 
 

@@ -104,3 +104,14 @@ def test_info_nce_of_three_views_is_the_mean_over_pairs() -> None:
     mask, groups = torch.tensor([True, False, True, True, True, True]), torch.arange(6) % 4
     pairs = [info_nce(list(pair), mask, 0.2, groups) for pair in ((a, b), (a, c), (b, c))]
     torch.testing.assert_close(info_nce([a, b, c], mask, 0.2, groups), torch.stack(pairs).mean())
+
+
+def test_faces_of_one_person_stay_positives_where_they_share_a_group() -> None:
+    people = torch.tensor([0, 1, 1, 0, 0, 1])
+    views = [unit(6, seed=1), unit(6, seed=2)]
+    agreeing = torch.zeros(6, dtype=torch.int64)  # so whoever is another person is left out
+    alone = [
+        info_nce([view[people == person] for view in views], None, 0.2, people=people[people == person])
+        for person in (0, 1)
+    ]
+    torch.testing.assert_close(info_nce(views, None, 0.2, agreeing, people), torch.stack(alone).mean())
