@@ -62,4 +62,4 @@ def _complete(begun: Callable[..., Any], target: str, place: str, /, *arguments:
 
 def _refused(target: str, place: str, error: BaseException) -> ConfigError:
     reason, *_ = str(error).splitlines() or [type(error).__name__]
-    return ConfigError(f"{target} refuses its settings ({reason}); correct those of {place}")
+    return ConfigError(f"{target} refuses its settings ({reason.rstrip('.')}); correct those of {place}")

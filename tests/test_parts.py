@@ -46,7 +46,7 @@ def test_a_part_that_is_made_later_is_made_of_what_is_known_then() -> None:
     ("settings", "reason"),
     [
         ({"nesterov": True}, "Nesterov momentum requires a momentum"),
-        ({"fused": True, "foreach": True}, "`fused` and `foreach` cannot be `True` together"),
+        ({"fused": True, "foreach": True}, "`fused` and `foreach` cannot be `True` together\\)"),
         ({"rho": 1}, "unexpected keyword argument 'rho'"),
     ],
 )
