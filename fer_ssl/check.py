@@ -24,6 +24,7 @@ COUNTS = (
 )  # fmt: skip
 OPTIONAL = ("data.labels_per_class", "trainer.log_every_n_steps")  # null: all faces, as often as Lightning does
 SHARES = ("data.val_fraction", "data.heldout_fraction")
+RATES = ("optim.lr", "optim.weight_decay")
 BESIDE = {"backbone": ("init",)}  # what the program reads of a part's keys: any network may start from weights
 INSTEAD_OF = (("abc", "supervised"), ("abc", "pseudo_label"))
 
@@ -53,9 +54,10 @@ def check(cfg: DictConfig) -> None:
 
 def _numbers_make_sense(cfg: DictConfig) -> None:
     require_kind("trainer.max_steps", cfg.trainer.max_steps, int)  # before the parts that are told it
-    for key, kind in {"optim.lr": float, **dict.fromkeys(COUNTS, int), **dict.fromkeys(SHARES, float)}.items():
+    for key, kind in {**dict.fromkeys(COUNTS, int), **dict.fromkeys((*SHARES, *RATES), float)}.items():
         require_kind(key, OmegaConf.select(cfg, key), kind)
-    require_range("optim.lr", cfg.optim.lr)
+    for key in RATES:
+        require_range(key, OmegaConf.select(cfg, key))
     for key in (*COUNTS, "trainer.max_steps"):
         if OmegaConf.select(cfg, key) is None and key not in OPTIONAL:
             raise ConfigError(f"{key}=null leaves out a number that training needs; set {key}, or leave its default")

@@ -61,7 +61,8 @@ def checkpoint_path(ckpt_path: str | None, run_dir: Path) -> Path | None:
 def kept(folder: Path) -> Iterator[Path]:
     """Yield where a run's checkpoints are kept, the newest first: `last.ckpt`, then `last-1.ckpt` before it, and on."""
     yield folder / "last.ckpt"
-    older = {int(path.stem.partition("-")[2]): path for path in folder.glob("last-*.ckpt")}
+    ages = {path: path.stem.removeprefix("last-") for path in folder.glob("last-*.ckpt")}
+    older = {int(age): path for path, age in ages.items() if age.isdecimal()}  # others are a user's own copies
     yield from (older[age] for age in sorted(older))
 
 

@@ -1,7 +1,8 @@
 """Parts in a configuration, nodes with a `_target_`: where they are, what they declare, and how one is made."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -35,15 +36,30 @@ def annotations(target: str) -> dict[str, Any]:
 def make(node: DictConfig, **arguments: Any) -> Any:
     """Instantiate a part with plain containers; a FerError of its constructor comes out as itself.
 
-    Raises ConfigError for settings that torch's, Lightning's or Optuna's own parts refuse.
+    Raises ConfigError for settings that torch's, Lightning's or Optuna's own parts refuse, also where one is made
+    later, of what is not known yet.
     """
     try:
-        return instantiate(node, _convert_="all", **arguments)
+        made = instantiate(node, _convert_="all", **arguments)
     except InstantiationException as error:
         cause = error.__cause__
         if isinstance(cause, FerError):
             raise cause from None
         if cause is not None and node._target_.startswith(FOREIGN):
-            name, (reason, *_) = node._get_full_key(None), str(cause).splitlines()
-            raise ConfigError(f"{node._target_} refuses its settings ({reason}); correct those of {name}") from None
+            raise _refused(node._target_, node._get_full_key(None), cause) from None
         raise
+    later = isinstance(made, partial) and node._target_.startswith(FOREIGN)
+    return partial(_complete, made, node._target_, node._get_full_key(None)) if later else made
+
+
+def _complete(begun: Callable[..., Any], target: str, place: str, /, *arguments: Any, **settings: Any) -> Any:
+    """Make the part that is `begun`."""
+    try:
+        return begun(*arguments, **settings)
+    except Exception as error:
+        raise _refused(target, place, error) from None
+
+
+def _refused(target: str, place: str, error: BaseException) -> ConfigError:
+    reason, *_ = str(error).splitlines() or [type(error).__name__]
+    return ConfigError(f"{target} refuses its settings ({reason.rstrip('.')}); correct those of {place}")

@@ -69,6 +69,13 @@ def test_the_folder_of_a_run_is_told_from_its_checkpoint(tmp_path: Path) -> None
         read_checkpoint(tmp_path)
 
 
+def test_copies_under_names_of_their_own_are_left_alone(path: Path) -> None:
+    for name in ("last-old", "last-", "last-1-old"):
+        path.with_name(f"{name}.ckpt").write_bytes(path.read_bytes())
+    path.rename(path.with_name("last-1.ckpt"))
+    assert newest_whole(path.parent) == path.with_name("last-1.ckpt")
+
+
 def test_the_newest_whole_one_is_found(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for age in (1, 2, 10):
         torch.save(CONTENT | {"age": age}, path.with_name(f"last-{age}.ckpt"))

@@ -27,6 +27,12 @@ def test_a_second_run_in_the_same_directory_is_refused(tmp_path: Path) -> None:
     trained(tmp_path)
 
 
+def test_an_optimizer_that_torch_refuses_is_told_before_the_run_begins(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"Nesterov momentum requires .*; correct those of optim\.optimizer$"):
+        trained(tmp_path, "optim=sgd", "optim.optimizer.momentum=0")
+    assert not (tmp_path / "data.json").exists()
+
+
 def test_a_best_checkpoint_without_validation_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"this run has none; set data\.val_fraction=0\.1, or callback\.checkpoint"):
         trained(tmp_path, "trainer.limit_val_batches=0", "callback.checkpoint.best=true")

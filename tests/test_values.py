@@ -12,6 +12,7 @@ from running import composed
 from fer_ssl.cli import CONF
 from fer_ssl.errors import ConfigError
 from fer_ssl.method.ramp import Ramp
+from fer_ssl.parts import annotations, parts
 from fer_ssl.values import RANGES, require_kind, require_kinds, require_range, require_values
 
 
@@ -33,6 +34,8 @@ PART = {"_target_": "fer_ssl.method.ramp.Ramp"}
         (["a"], tuple[str, ...]), ({"a": 1}, Mapping[str, int]), (None, int), ("a", Literal["a", "b"]), (3, int | None),
         ("epoch", int | Literal["epoch"]), (0.1, float | Ramp), (PART, float | Ramp), (PART, Callable[..., Ramp]),
         ("whatever", Any), (["a"], object), ("a", str | Sequence[str]), (False, bool | str | Path),
+        ([0.9, 1], tuple[float, float]), ([1, 2], list), ([], Sequence[int]), (["a"], str | Sequence[str]),
+        ([1, "a"], Sequence[int | str]),
     ],
 )  # fmt: skip
 def test_what_an_annotation_allows_passes(value: Any, kind: Any) -> None:
@@ -56,6 +59,10 @@ def test_what_an_annotation_allows_passes(value: Any, kind: Any) -> None:
         (PART, float, "is no number"),
         ("fast", Ramp, "part.key=fast is no part; choose another part"),
         ([1], int | Literal["epoch"], "is no whole number"),
+        ([1, "a"], Sequence[int], r"part\.key\.1=a is no whole number; set part\.key\.1=<whole number>"),
+        ([1, 2], str | tuple[str, ...], r"part\.key\.0=1 is no text"),
+        ([0.9], tuple[float, float], r"part\.key=\[0\.9\] holds 1, where 2 belong; set part\.key=\[<1>,<2>\]"),
+        ([0.9, "a"], tuple[float, float] | None, r"part\.key\.1=a is no number"),
     ],
 )
 def test_what_it_rules_out_is_told_with_what_to_type(value: Any, kind: Any, told: str) -> None:
@@ -65,7 +72,12 @@ def test_what_it_rules_out_is_told_with_what_to_type(value: Any, kind: Any, told
 
 @pytest.mark.parametrize(
     ("name", "sensible", "senseless"),
-    [("teacher.decay", (0, 0.99, 1), (-0.1, 1.1)), ("x.temperature", (0.01, 5), (0, -1)), ("x.weight", (0, 9), (-1,))],
+    [
+        ("teacher.decay", (0, 0.99, 1), (-0.1, 1.1)),
+        ("x.temperature", (0.01, 5), (0, -1, float("inf"), float("nan"))),
+        ("x.weight", (0, 9), (-1,)),
+        ("seed", (0, 2**32 - 1), (-1, 2**32)),
+    ],
 )
 def test_a_number_is_in_the_range_of_its_name(name: str, sensible: Sequence[float], senseless: Sequence[float]) -> None:
     for value in sensible:
@@ -73,6 +85,8 @@ def test_a_number_is_in_the_range_of_its_name(name: str, sensible: Sequence[floa
     for value in senseless:
         with pytest.raises(ConfigError, match=f"{name}={value} makes no sense; set {name} "):
             require_range(name, value)
+    with pytest.raises(ConfigError, match=r"x\.widths\.1=0 makes no sense; set x\.widths\.1 above 0"):
+        require_range("x.widths", OmegaConf.create([8, 0]))
     require_range("backbone.init", "weights.pth")
     require_range("x.anything", -5)
 
@@ -81,8 +95,9 @@ def test_every_range_is_of_a_key_that_some_part_has() -> None:
     written = {
         key for path in CONF.rglob("*.yaml") for key in keys_of(yaml.safe_load(path.read_text(encoding="utf-8")))
     }
+    parameters = {key for _, part in parts(composed("run_dir=.")) for key in annotations(part._target_)}
     ranged = [key for keys, _, _ in RANGES for key in keys]
-    assert set(ranged) <= written
+    assert set(ranged) <= written | parameters
     assert len(ranged) == len(set(ranged))
 
 
@@ -98,6 +113,17 @@ def test_every_range_is_of_a_key_that_some_part_has() -> None:
         (["backbone.widths=3"], r"backbone\.widths=3 is no list"),
         (["view.strong=1"], r"view\.strong=1 is no part; choose another view"),
         (["data=folder", "data.root=2013"], r"data\.source\.root=2013 is no text"),
+        (["teacher.views=[]"], r"teacher\.views=\[\] leaves nothing to choose from; set teacher\.views=\[<value>,"),
+        (["backbone.widths=[8,0]"], r"backbone\.widths\.1=0 makes no sense"),
+        (["backbone=mobilefacenet", "backbone.blocks=[1,4]"], r"backbone\.blocks=\[1, 4\] holds 2, where 4 belong"),
+        (["+optim.optimizer.betas=[0.9]"], r"optim\.optimizer\.betas=\[0\.9\] holds 1, where 2 belong"),
+        (["+optim.optimizer.betas=[a,0.9]"], r"optim\.optimizer\.betas\.0=a is no number"),
+        (["head.projection=0"], r"head\.projection=0 makes no sense; set head\.projection above 0"),
+        (["+head.hidden=-1"], r"head\.hidden=-1 makes no sense"),
+        (["threshold=dash", "threshold.update_every=0"], r"update_every=0 makes no sense; set .*update_every above 0"),
+        (["+experiment=best", "loss.supervised.strength.steps=0"], r"strength\.steps=0 makes no sense"),
+        (["trainer.check_val_every_n_epoch=0"], r"check_val_every_n_epoch=0 makes no sense"),
+        (["data.source.seed=-1"], r"data\.source\.seed=-1 makes no sense; set data\.source\.seed from 0 to 4294967295"),
     ],
 )
 def test_values_of_parts_are_checked_at_any_depth(overrides: list[str], told: str) -> None:
@@ -118,6 +144,8 @@ def test_values_of_parts_are_checked_at_any_depth(overrides: list[str], told: st
         ("self_train", "selection.epoch=2.5", r"selection.epoch=2\.5 is no whole number"),
         ("train", "data.workers=-1", "data.workers=-1 makes no sense; set data.workers to 0 or more"),
         ("evaluate", "data.workers=-1", "data.workers=-1 makes no sense"),
+        *[(verb, "seed=-1", "seed=-1 makes no sense; set seed from 0 to") for verb in ("train", "self_train", "tune")],
+        ("evaluate", "data.split_seed=-1", "data.split_seed=-1 makes no sense"),
         ("tune", "tune.workers=x", "tune.workers=x is no whole number"),
         ("audit", "distance=x", "distance=x is no whole number"),
         ("evaluate", "allow_targets=mine", r"allow_targets=mine is no list; set allow_targets=\[mine\]"),

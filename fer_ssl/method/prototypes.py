@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from fer_ssl import dist
+from fer_ssl.errors import ConfigError
 from fer_ssl.method.functional import one_hot
 from fer_ssl.types import Output, Recalled
 
@@ -17,7 +18,7 @@ class Prototypes(nn.Module):
     nearness: v_c = m_c^(1/spread) / the largest of these. In the share `warmup` of the steps only the classifier's
     opinion counts. Differs in that prototypes and frequencies m_c are running means that forget by `decay`, not a queue
     and a count per period, and that the teacher pseudo-labels. `classes`, `width`, of an embedding, and `max_steps` are
-    passed by the program.
+    passed by the program. Raises ConfigError for a warm-up that leaves no step.
     """
 
     views = frozenset({"labeled"})
@@ -36,7 +37,10 @@ class Prototypes(nn.Module):
         decay: float = 0.99,
     ) -> None:
         super().__init__()
-        self.temperature, self.spread, self.decay, self.starts = temperature, spread, decay, warmup * max_steps
+        if not 0 <= warmup < 1:
+            raise ConfigError(f"no share of the steps is {warmup}; set memory.warmup=0.02")
+        self.temperature, self.spread, self.starts = temperature, spread, warmup * max_steps
+        self.decay = float(decay)  # of integers, lerp takes no weight
         self.register_buffer("prototypes", torch.zeros(classes, width))
         self.register_buffer("frequency", torch.full((classes,), 1 / classes))
 

@@ -41,11 +41,12 @@ def _require_known(name: str) -> None:
 
 
 def require_size(backbone: nn.Module, image_size: int) -> None:
-    """Raise ConfigError where a network of timm, which tells its own size, takes no faces of `image_size` px.
+    """Raise ConfigError where a network that tells its size, as timm's do, takes no faces of `image_size` px.
 
     Only a face tells, for networks that name no fixed size fail on maps smaller than their kernels as well.
     """
-    own = getattr(backbone, "default_cfg", {}).get("input_size", (image_size,))[-1]
+    of_timm = getattr(backbone, "default_cfg", {}).get("input_size", (image_size,))[-1]
+    own = getattr(backbone, "image_size", of_timm)
     if own == image_size:
         return
     training = backbone.training

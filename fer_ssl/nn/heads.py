@@ -50,10 +50,15 @@ class NormalizedHead(nn.Module):
 
 
 class CosineHead(nn.Module):
-    """Logits are `scale` times the cosines between features and class weights; unit features are the embeddings."""
+    """Logits are `scale` times the cosines between features and class weights; unit features are the embeddings.
+
+    Raises ConfigError unless scale > 0.
+    """
 
     def __init__(self, features: int, classes: int, scale: float = 30.0) -> None:
         super().__init__()
+        if scale <= 0:
+            raise ConfigError(f"cosines times head.scale={scale} tell no class from another; set head.scale above 0")
         self.classifier = CosineClassifier(features, classes, scale)
 
     def forward(self, features: Tensor) -> Output:

@@ -70,7 +70,7 @@ class IResNet(nn.Module):
         self.fc = nn.Linear(WIDTHS[-1] * side**2, features)
         self.features = nn.BatchNorm1d(features)
         self.features.weight.requires_grad_(False)  # the scale of an embedding is without meaning
-        self.num_features = features
+        self.image_size, self.num_features = image_size, features
 
     def forward(self, faces: Tensor) -> Tensor:
         """Return the embeddings, normalised over the batch, not to unit length."""

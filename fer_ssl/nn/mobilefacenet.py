@@ -1,8 +1,10 @@
 """A small network of face recognition, under the names of public InsightFace weights."""
 
-from collections.abc import Sequence
-
 from torch import Tensor, nn
+
+from fer_ssl.errors import ConfigError
+
+Blocks = tuple[int, int, int, int]  # of each stage
 
 
 class Layers(nn.Module):
@@ -51,15 +53,17 @@ class MobileFaceNet(nn.Module):
     """Faces [B, 3, S, S] to embeddings [B, features]; S is `image_size`, 112 for the weights that people have.
 
     `scale` widens the network and `blocks` deepen its four stages: 2 and (1, 4, 6, 2) is the usual one, 4 and
-    (2, 8, 12, 4) the large. Source: Chen et al. 2018.
+    (2, 8, 12, 4) the large. Raises ConfigError for a `scale` below 1. Source: Chen et al. 2018.
     """
 
     together = ("features.",)
 
     def __init__(
-        self, image_size: int = 112, features: int = 512, scale: int = 2, blocks: Sequence[int] = (1, 4, 6, 2)
+        self, image_size: int = 112, features: int = 512, scale: int = 2, blocks: Blocks = (1, 4, 6, 2)
     ) -> None:
         super().__init__()
+        if scale < 1:
+            raise ConfigError(f"backbone.scale={scale} leaves no channel; set backbone.scale=2")
         narrow, wide = 64 * scale, 128 * scale
         single = blocks[0] == 1
         self.layers = nn.ModuleList(
@@ -76,7 +80,7 @@ class MobileFaceNet(nn.Module):
         )
         self.conv_sep = convolution(wide, 512, 1)
         self.features = embedding(512, -(-image_size // 16), features)
-        self.num_features = features
+        self.image_size, self.num_features = image_size, features
 
     def forward(self, faces: Tensor) -> Tensor:
         """Return the embeddings, normalised over the batch, not to unit length."""

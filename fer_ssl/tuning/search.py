@@ -20,6 +20,7 @@ from fer_ssl.jobs.pool import Job, Pool
 from fer_ssl.parts import make
 from fer_ssl.tuning.records import place, uncut, write_best, write_trials
 from fer_ssl.tuning.space import as_override, distributions, require_known
+from fer_ssl.values import SEEDS
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -71,7 +72,7 @@ class Search:
         )
         self._require_one_search()
         # another seed for each call, so that a search which goes on does not draw its first trials again
-        self.study.sampler = make(cfg.tune.sampler, seed=cfg.seed + len(self.study.trials))
+        self.study.sampler = make(cfg.tune.sampler, seed=(cfg.seed + len(self.study.trials)) % SEEDS)
         self.running: dict[str, TrialJob] = {}
 
     def _require_one_search(self) -> None:

@@ -31,6 +31,20 @@ def step(seed: int, global_step: int = 0) -> Step:
     return Step({"strong": output(seed + 200)}, teacher, labels, None, probs, None, None, None, global_step)
 
 
+def test_a_whole_number_is_a_decay_as_well() -> None:
+    memories = [Prototypes(CLASSES, WIDTH, max_steps=10, warmup=0, decay=decay) for decay in (0, 0.0)]
+    now = step(1)
+    for memory in memories:
+        memory(now.probs, now.teacher["weak"], now.teacher["labeled"], now.labels, 0)
+    assert torch.equal(memories[0].prototypes, memories[1].prototypes)
+    assert memories[0].prototypes.any()
+
+
+def test_a_warm_up_of_all_steps_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"no share of the steps is 1; set memory\.warmup="):
+        Prototypes(CLASSES, WIDTH, max_steps=10, warmup=1)
+
+
 class Naive:
     """DASO step by step, from its definition."""
 

@@ -163,3 +163,14 @@ def test_the_choices_take_the_runs_image_size(choice: list[str]) -> None:
     model = build_model(composed(*choice, "image_size=32"), classes=5).eval()
     output = model(torch.zeros(2, 1, 32, 32, dtype=torch.uint8))
     assert (output.logits.shape, output.embeddings.shape) == ((2, 5), (2, 128))
+
+
+@pytest.mark.parametrize("choice", ["iresnet", "mobilefacenet"])
+def test_faces_of_another_size_than_the_network_was_made_for_are_told(choice: str) -> None:
+    with pytest.raises(ConfigError, match=r"takes no faces of 48 px \(.*\); set image_size=112"):
+        build_model(composed(f"backbone={choice}", "backbone.image_size=112"), classes=7)
+
+
+def test_a_network_without_channels_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"backbone\.scale=0 leaves no channel; set backbone\.scale=2"):
+        MobileFaceNet(scale=0)

@@ -58,6 +58,11 @@ def test_a_frozen_projector_gets_no_gradient() -> None:
     }
 
 
+def test_cosines_times_nothing_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"head\.scale=0 tell no class from another; set head\.scale above 0"):
+        CosineHead(8, 5, scale=0)
+
+
 def test_an_unknown_name_lists_near_ones() -> None:
     with pytest.raises(ConfigError, match=r"no model 'resnet19'.*set backbone\.name"):
         timm_backbone("resnet19")

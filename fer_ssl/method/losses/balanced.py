@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from fer_ssl.errors import ConfigError
 from fer_ssl.method.functional import consistency_loss
 from fer_ssl.method.losses.base import Term, Weight, require
 from fer_ssl.types import Step
@@ -49,7 +50,7 @@ class Plain(Term):
 
     It sees the embeddings, so set head.projection=null; of unit norm, they are multiplied by `scale`. The teacher's
     weak view is pseudo-labeled from `tau` on by the present classifier on averaged features, and taught on the mean of
-    both strong ones. `classes` and `width` are passed by the program.
+    both strong ones. `classes` and `width` are passed by the program. Raises ConfigError unless scale > 0.
     """
 
     student_views = frozenset({"labeled", *STRONG})
@@ -60,6 +61,10 @@ class Plain(Term):
 
     def __init__(self, classes: int, width: int, weight: Weight = 1.0, tau: float = 0.95, scale: float = 16.0) -> None:
         super().__init__(weight)
+        if scale <= 0:
+            raise ConfigError(
+                f"embeddings times loss.plain.scale={scale} tell no class from another; set loss.plain.scale above 0"
+            )
         self.classifier = nn.Linear(width, classes)
         self.tau, self.scale = tau, scale
 

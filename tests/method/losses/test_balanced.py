@@ -79,3 +79,8 @@ def test_the_plain_classifier_is_fixmatch_on_embeddings() -> None:
 def test_without_a_pool_the_override_is_named() -> None:
     with pytest.raises(ConfigError, match=r"set unlabeled=<pool> or loss=\[supervised\]"):
         Balanced(COUNTS, max_steps=10)(replace(step(), targets=None))
+
+
+def test_embeddings_times_nothing_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"loss\.plain\.scale=0 tell no class from another; set loss\.plain\.scale"):
+        Plain(3, 3, scale=0)
