@@ -37,6 +37,7 @@ from fer_ssl.errors import ConfigError, FerError, WorkerError
 from fer_ssl.jobs.pool import REQUEUE
 from fer_ssl.loggers import HistoryLogger, close_loggers
 from fer_ssl.module import SemiSupervised
+from fer_ssl.moving import require_same_faces
 from fer_ssl.parts import make
 from fer_ssl.ranks import together
 from fer_ssl.refit import AsTrained, fit_class_means
@@ -102,6 +103,7 @@ def _train(cfg: DictConfig, run_dir: Path, resume_from: Path | None) -> dict[str
         saved = read_checkpoint(resume_from)
         require_space(saved, data.space, resume_from)
         require_state(saved, module, resume_from)
+        require_same_faces(saved, data.digest, plain(cfg), strict=cfg.ckpt_path == "auto")
     if cfg.compile is not None:
         compile_parts(module, cfg.compile)
     trainer = build_trainer(cfg, run_dir)
