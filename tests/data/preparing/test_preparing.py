@@ -13,12 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from packing import RULES, contents, packed, prepared, scene
+from packing import RULES, contents, packed, scene
 from PIL import Image
 
 from fer_ssl.data.decode import Decoder
 from fer_ssl.data.pools.prepared import PreparedPool
-from fer_ssl.data.preparing import pipeline, working
 from fer_ssl.data.preparing.aligning import TEMPLATE, align, pose, similarity
 from fer_ssl.data.preparing.detecting import Detection, Detector, find_weights
 from fer_ssl.data.preparing.listing import list_photos
@@ -212,27 +211,6 @@ def test_a_manifest_without_a_column_or_with_a_wrong_type_is_told(photos: Path, 
     pq.write_table(table.set_column(2, "offset", table["offset"].cast(pa.string())), path)
     with pytest.raises(DataError, match=r"column 'offset' of .* is no int64"):
         PreparedPool(tmp_path / "out").load(Decoder(8, 1))
-
-
-def test_what_the_manifest_alone_tells_may_change_until_it_is_written(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out, named = tmp_path / "out", {"pattern": r"(?P<label>\w+)/", "provenance": Provenance(licence="CC0-1.0")}
-    with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "pack", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            prepared(photos, out)
-    with pytest.raises(ConfigError, match=r"other photos or settings; set output="):
-        prepared(photos, out, **named, shard_size=3)
-    with monkeypatch.context() as patch:
-        patch.setattr(working, "work", lambda *_: pytest.fail("faces are sought again"))
-        assert prepared(photos, out, **named)["accepted"] == 6
-    table = read_manifest(out, "")
-    assert table["label"].to_pylist() == ["calm"] * 3 + ["glad"] * 3
-    assert set(table["licence"].to_pylist()) == {"CC0-1.0"}
-    assert prepared(photos, out, **named)["accepted"] == 6
-    with pytest.raises(ConfigError, match=r"other photos or settings; set output="):
-        prepared(photos, out)
 
 
 def test_wrong_or_missing_weights_are_told(tmp_path: Path) -> None:
