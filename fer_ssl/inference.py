@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from omegaconf import DictConfig
 from torch import Tensor
@@ -14,7 +13,6 @@ from fer_ssl.build import build_decoder, build_model
 from fer_ssl.check import require_data_root, require_pool
 from fer_ssl.checkpoints import Checkpoint, load_average, read_checkpoint, require_classifier, require_space
 from fer_ssl.data.decode import Rejects
-from fer_ssl.data.joined import replaced
 from fer_ssl.data.loader import EvalLoader
 from fer_ssl.devices import chosen_device
 from fer_ssl.errors import ConfigError, DataError
@@ -22,9 +20,8 @@ from fer_ssl.method.choices import require_choice
 from fer_ssl.nn.model import FaceModel
 from fer_ssl.parts import make
 from fer_ssl.results import environment, write_json, write_predictions
-from fer_ssl.scoring import headline, predict, scored
+from fer_ssl.scoring import headline, predict, scored, without_replaced
 from fer_ssl.trust import require_plain, require_trusted
-from fer_ssl.types import Faces, LabeledView
 from fer_ssl.values import require_range, require_values
 
 log = logging.getLogger(__name__)
@@ -94,12 +91,6 @@ def predict_faces(cfg: DictConfig) -> dict[str, Any]:
     log.info("%s", told_in_short(summary))
     log.info("predictions: %s", run_dir / "predictions.parquet")
     return summary
-
-
-def without_replaced(faces: Faces, seen: LabeledView) -> tuple[Faces, LabeledView]:
-    """Return the faces that could be read, and what was seen of them rather than of others in their place."""
-    rows = torch.from_numpy(np.flatnonzero(~replaced(faces.images)))
-    return faces.subset(rows), LabeledView(seen.probs[rows], seen.labels[rows])
 
 
 def opened(cfg: DictConfig, taken: Sequence[str]) -> tuple[Checkpoint, DictConfig]:

@@ -29,8 +29,9 @@ READ = {
 }
 # of keys that a verb does not take, what it does and what to type instead
 _OTHER_FACES = (
-    "pseudo_label labels the pool of the checkpoint's run; for other faces: python -m fer_ssl.predict ckpt_path=<file> "
-    "unlabeled=folder unlabeled.root=<dir>"
+    "pseudo_label labels the pool of the checkpoint's run; where that moved, set data.root=<dir> or "
+    "unlabeled.root=<dir>; for other faces: python -m fer_ssl.predict ckpt_path=<file> unlabeled=folder "
+    "unlabeled.root=<dir>"
 )
 _NO_LABELS = "predict is of faces without labels; set unlabeled=folder unlabeled.root=<dir>"
 _LABELED = "evaluate scores labeled faces; set data=<name> data.root=<dir>, or ask fer_ssl.predict about others"
@@ -38,7 +39,9 @@ INSTEAD = {
     ("pseudo_label", "unlabeled"): _OTHER_FACES,
     ("pseudo_label", "data"): _OTHER_FACES,
     ("predict", "data"): _NO_LABELS,
+    ("predict", "data.root"): _NO_LABELS,
     ("evaluate", "unlabeled"): _LABELED,
+    ("evaluate", "unlabeled.root"): _LABELED,
 }
 
 
@@ -48,8 +51,7 @@ def require_taken(verb: str, arguments: Sequence[str]) -> None:
     for argument in arguments:
         if verb == "audit" and not chosen and argument.lstrip("+").startswith("against."):
             raise ConfigError(f"{argument} is of no set yet; set set@against=<name> against.root=<dir>")
-        group = argument.lstrip("+").partition("=")[0].removesuffix(".root")
-        if told := INSTEAD.get((verb, group)):
+        if told := INSTEAD.get((verb, argument.lstrip("+").partition("=")[0])):
             raise ConfigError(f"{argument} changes nothing: {told}")
 
 

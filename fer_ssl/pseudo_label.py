@@ -20,7 +20,8 @@ def pseudo_label(cfg: DictConfig) -> dict[str, Any]:
 
     path = Path(cfg.run_dir) / LABELS
     path.parent.mkdir(parents=True, exist_ok=True)
-    summary = label_pool(Path(cfg.ckpt_path), cfg.selection, cfg.accelerator, path, cfg.allow_targets)
+    roots = {"data.root": cfg.data.root, "unlabeled.root": cfg.unlabeled.root}
+    summary = label_pool(Path(cfg.ckpt_path), cfg.selection, cfg.accelerator, path, cfg.allow_targets, roots)
     logging.getLogger(__name__).info("%s; teach them with data.pseudo_labels=%s", told_in_short(summary), path)
     return summary
 

@@ -4,7 +4,7 @@ import copy
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from fer_ssl.errors import ConfigError, StorageError, WorkerError
 from fer_ssl.inference import trusted_config
 from fer_ssl.method.choices import require_choice
 from fer_ssl.method.thresholds import Threshold
+from fer_ssl.moving import move, require_same_faces
 from fer_ssl.results import write_json
 from fer_ssl.run import run
 from fer_ssl.scoring import predict
@@ -39,15 +40,22 @@ DATA = ("fer_ssl.data.sources", "fer_ssl.data.pools", "fer_ssl.data.samplers")  
 
 
 def label_pool(
-    checkpoint_path: Path, selection: DictConfig, accelerator: str, path: Path, allow_targets: Sequence[str] = ()
+    checkpoint_path: Path,
+    selection: DictConfig,
+    accelerator: str,
+    path: Path,
+    allow_targets: Sequence[str] = (),
+    roots: Mapping[str, str | None] | None = None,
 ) -> dict[str, Any]:
     """Label the whole pool of a checkpoint's run by its averaged model, write `path`, and return a summary.
 
     `selection` holds a `threshold`, an `alignment`, the `epoch` they are in, and the role of the labeled faces they
-    `observe`. The summary stays beside the labels; where it tells of this checkpoint, selection and pool, these stay.
+    `observe`; `roots` say where faces lie that moved since. The summary stays beside the labels; where it tells of this
+    checkpoint, selection and pool, these stay.
     Raises ConfigError for a selection that cannot select, where there is no checkpoint, for a run without a pool,
-    without a classifier, or without such faces, and for one whose data or network are of modules that are neither of
-    fer_ssl nor among `allow_targets`; DataError where more faces cannot be read than the run allowed.
+    without a classifier, or without such faces, for roots of other faces than the run's, and for a run whose data or
+    network are of modules that are neither of fer_ssl nor among `allow_targets`; DataError where more faces cannot be
+    read than the run allowed.
     """
     require_selecting(selection)
     checkpoint = read_checkpoint(checkpoint_path)
@@ -56,8 +64,10 @@ def label_pool(
     places = {part: checkpoint["config"][part] for part in ("data", "unlabeled", "sampler")}
     require_trusted(places, (*DATA, *allow_targets), checkpoint_path)
     trained.data.pseudo_labels = None  # how right the teacher is, the faces tell that people labeled
+    move(trained, roots or {})
     data = build_data(trained)
     data.setup()
+    require_same_faces(checkpoint, data.digest, plain(trained))
     pool, observed = _pool_and_observed(data, selection.observe)
     digest = hashlib.sha256(checkpoint_path.read_bytes()).hexdigest()
     origin = {"sha256": digest, "selection": plain(selection), "pool": manifest_hash({"pool": pool})}

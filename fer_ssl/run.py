@@ -37,6 +37,7 @@ from fer_ssl.errors import ConfigError, FerError, WorkerError
 from fer_ssl.jobs.pool import REQUEUE
 from fer_ssl.loggers import HistoryLogger, close_loggers
 from fer_ssl.module import SemiSupervised
+from fer_ssl.moving import require_same_faces
 from fer_ssl.parts import make
 from fer_ssl.ranks import together
 from fer_ssl.refit import AsTrained, fit_class_means
@@ -50,8 +51,8 @@ from fer_ssl.results import (
     write_pseudo_labels,
     write_view_preview,
 )
-from fer_ssl.scoring import Scored, headline, score
-from fer_ssl.types import UNKNOWN
+from fer_ssl.scoring import Scored, headline, predict, scored, without_replaced
+from fer_ssl.types import UNKNOWN, Faces
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +103,7 @@ def _train(cfg: DictConfig, run_dir: Path, resume_from: Path | None) -> dict[str
         saved = read_checkpoint(resume_from)
         require_space(saved, data.space, resume_from)
         require_state(saved, module, resume_from)
+        require_same_faces(saved, data.digest, plain(cfg), strict=cfg.ckpt_path == "auto")
     if cfg.compile is not None:
         compile_parts(module, cfg.compile)
     trainer = build_trainer(cfg, run_dir)
@@ -192,19 +194,17 @@ def _finish(
     if trainer.is_global_zero and data.pool is not None and module.needs.pseudo_labels:
         write_pseudo_labels(run_dir / "pseudo_labels.parquet", module, data.pool)
     _fit_classifier(module, data, refit, run_dir / "checkpoints" / "last.ckpt")
-    scored = _score_splits(module, data, cfg.score or SCORED)
-    for reasons in dist.gather_objects(data.decoder.rejects.reasons):
-        data.decoder.rejects.reasons |= reasons  # every rank has read its own share of streamed faces
+    faces, scores = _score_splits(module, data, cfg.score or SCORED)
     _write_data(run_dir, data)  # again: streamed faces are found unreadable while training
     data.decoder.rejects.check()
-    results = summarise(trainer, data, scored)
-    for split, result in scored.items():
+    results = summarise(trainer, data, scores)
+    for split, result in scores.items():
         log.info("%s: %s", split, headline(result.scores))
     if trainer.is_global_zero:
         for logger in trainer.loggers:
-            final = {f"{split}/{k}": v for split in scored for k, v in results[split].items() if isinstance(v, float)}
+            final = {f"{split}/{k}": v for split in scores for k, v in results[split].items() if isinstance(v, float)}
             logger.log_metrics(final, step=trainer.global_step)
-        write_predictions(run_dir / "predictions.parquet", scored, data.roles(), list(data.space.classes))
+        write_predictions(run_dir / "predictions.parquet", scores, faces, list(data.space.classes))
         write_view_preview(run_dir / "views.png", module, data)
         write_json(run_dir / "metrics.json", results)  # after all it stands for: with the report the run is finished
         write_report(run_dir)
@@ -224,19 +224,28 @@ def _fit_classifier(module: SemiSupervised, data: FaceData, refit: AsTrained, la
         fit_class_means(average, data.eval_loader(data.labeled), len(data.space))
 
 
-def _score_splits(module: SemiSupervised, data: FaceData, splits: Sequence[str]) -> dict[str, Scored]:
+def _score_splits(
+    module: SemiSupervised, data: FaceData, splits: Sequence[str]
+) -> tuple[dict[str, Faces], dict[str, Scored]]:
+    """Return the faces of each split that can be read, and what the averaged model says of them."""
     roles = data.roles()
-    average = module.teacher.average
-    return {
-        split: score(average, data.eval_loader(roles[split]), len(data.space)) for split in splits if split in roles
-    }
+    faces = {split: roles[split] for split in splits if split in roles}
+    seen = {split: predict(module.teacher.average, data.eval_loader(each)) for split, each in faces.items()}
+    for reasons in dist.gather_objects(data.decoder.rejects.reasons):
+        data.decoder.rejects.reasons |= reasons  # every rank has read its own share of streamed faces
+    readable = {split: without_replaced(faces[split], seen[split]) for split in faces}
+    for split, (kept, _) in readable.items():
+        if unread := len(faces[split]) - len(kept):
+            log.warning("%d faces of %s cannot be read and are not scored; see rejected.csv", unread, split)
+    scores = {split: scored(view, len(data.space)) for split, (_, view) in readable.items()}
+    return {split: kept for split, (kept, _) in readable.items()}, scores
 
 
-def summarise(trainer: Trainer, data: FaceData, scored: dict[str, Scored]) -> dict[str, Any]:
+def summarise(trainer: Trainer, data: FaceData, scores: dict[str, Scored]) -> dict[str, Any]:
     """Return the content of `metrics.json`."""
     telemetry = next(callback for callback in trainer.callbacks if isinstance(callback, Telemetry))  # type: ignore[attr-defined]
     classes = list(data.space.classes)
-    results: dict[str, Any] = {split: result.scores.to_dict(classes) for split, result in scored.items()}
+    results: dict[str, Any] = {split: result.scores.to_dict(classes) for split, result in scores.items()}
     results["train"] = {
         "steps": trainer.global_step,
         "seconds": telemetry.total_seconds,

@@ -4,13 +4,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from fer_ssl import dist
+from fer_ssl.data.joined import replaced
 from fer_ssl.data.loader import EvalLoader
 from fer_ssl.metrics import ExpressionMetrics, Scores
-from fer_ssl.types import LabeledView
+from fer_ssl.types import Faces, LabeledView
 
 
 class Features(NamedTuple):
@@ -46,6 +48,12 @@ def predict(model: nn.Module, loader: EvalLoader) -> LabeledView:
 def score(model: nn.Module, loader: EvalLoader, classes: int) -> Scored:
     """Score `model` on every face of the loader's split once, in float32 and eval mode."""
     return scored(predict(model, loader), classes)
+
+
+def without_replaced(faces: Faces, seen: LabeledView) -> tuple[Faces, LabeledView]:
+    """Return the faces that could be read, and what was seen of them rather than of others in their place."""
+    rows = torch.from_numpy(np.flatnonzero(~replaced(faces.images)))
+    return faces.subset(rows), LabeledView(seen.probs[rows], seen.labels[rows])
 
 
 def scored(seen: LabeledView, classes: int) -> Scored:

@@ -1,6 +1,7 @@
 """Photos of random scenes, prepared in this process by a detector that takes the middle for the face."""
 
 from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -47,14 +48,18 @@ def packed(root: Path, out: Path, size: int = 4) -> dict[str, str]:
     return dict(zip(rejected["id"].to_pylist(), rejected["reason"].to_pylist(), strict=True))
 
 
-def prepared(photos: Path, output: Path) -> dict[str, Any]:
-    """Run the whole of prepare with the detector of this module, its workers as threads of this process."""
+def prepared(photos: Path, output: Path, **changes: Any) -> dict[str, Any]:
+    """Run the whole of prepare with the detector of this module, its workers as threads of this process.
+
+    `changes` are those of the job.
+    """
 
     def threads(workers: int, _: object, initializer: Any, initargs: Any) -> Executor:
         return ThreadPoolExecutor(workers, initializer=initializer, initargs=initargs)
 
     (weights := photos.parent / "none.onnx").touch()
     job = pipeline.Job(photos, output, weights, 640, 0.7, RULES, Provenance(), True, None, 1.0, 2, 2, 1)
+    job = replace(job, **changes)
     detector = mock.Mock(return_value=Middle())
     with (
         mock.patch.object(pipeline, "ProcessPoolExecutor", threads),

@@ -53,8 +53,8 @@ def test_a_misspelled_key_is_an_error(override: str, told: str) -> None:
 @pytest.mark.parametrize(
     ("verb", "part", "told"),
     [
-        ("pseudo_label", "+unlabeled=folder", "nothing reads unlabeled;"),
-        ("pseudo_label", "+data=folder", "nothing reads data;"),
+        ("pseudo_label", "+unlabeled=folder", r"nothing reads unlabeled\.\w+;"),
+        ("pseudo_label", "+data=folder", r"nothing reads data\.\w+;"),
         ("evaluate", "+unlabeled=folder", "nothing reads unlabeled;"),
         ("predict", "+data=folder", r"nothing reads data\.\w+;"),
         ("predict", "+data.root=faces", r"nothing reads data\.root;"),
@@ -70,7 +70,8 @@ def test_a_part_that_refers_to_itself_alone_is_an_error(verb: str, part: str, to
     ("verb", "argument", "told"),
     [
         ("pseudo_label", "unlabeled=folder", r"pool of the checkpoint's run; .*fer_ssl\.predict"),
-        ("pseudo_label", "+data.root=faces", r"pool of the checkpoint's run; .*fer_ssl\.predict"),
+        ("pseudo_label", "+data=folder", r"where that moved, set data\.root=<dir>"),
+        ("predict", "+data.root=faces", r"set unlabeled=folder unlabeled\.root="),
         ("predict", "data=folder", r"set unlabeled=folder unlabeled\.root="),
         ("evaluate", "+unlabeled=folder", r"set data=<name> data\.root="),
     ],

@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
 from inspect import signature
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -30,6 +32,7 @@ from fer_ssl.types import Batch, Faces, LabelSpace, Provenance, Splits
 log = logging.getLogger(__name__)
 
 UNTOLD = Provenance()
+ROLES = ("labeled", "pseudo", "heldout", "val", "test", "pool")
 
 
 class Source(Protocol):
@@ -104,7 +107,8 @@ class FaceData(LightningDataModule):
         admitted = self.admission("train", splits.train)
         self.admission.require_classes(splits.train, admitted, self.space)
         usable = self._without_twins(splits.train, [splits.val, splits.test], admitted)
-        rows = divide(splits.train, usable, self.space, self.plan if splits.val is None else _no_carving(self.plan))
+        plan = self.plan if splits.val is None else replace(self.plan, val_fraction=0.0)
+        rows = divide(splits.train, usable, self.space, plan)
         self.labeled = splits.train.subset(torch.from_numpy(rows.labeled))
         self.heldout = splits.train.subset(torch.from_numpy(rows.heldout))
         self.val = self._validation(splits, rows)
@@ -244,7 +248,8 @@ class FaceData(LightningDataModule):
         return batch
 
     def state_dict(self) -> dict[str, Any]:
-        return {"position": self.position, "refused": self.admission.digest(), "channels": self.decoder.channels}
+        known = {"refused": self.admission.digest(), "channels": self.decoder.channels, "faces": self.digest}
+        return {"position": self.position} | known
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.admission.require_same(state_dict.get("refused"))
@@ -252,15 +257,13 @@ class FaceData(LightningDataModule):
 
     def roles(self) -> dict[str, Faces]:
         """Return the faces by the role they serve in; empty roles are left out."""
-        named = {
-            "labeled": self.labeled,
-            "pseudo": self.pseudo,
-            "heldout": self.heldout,
-            "val": self.val,
-            "test": self.test,
-            "pool": self.pool,
-        }
+        named: dict[str, Faces | None] = {role: getattr(self, role) for role in ROLES}
         return {role: faces for role, faces in named.items() if faces is not None and len(faces)}
+
+    @cached_property
+    def digest(self) -> str:
+        """A SHA-256 over the faces and their labels by role, but for pseudo-labels: equal wherever the files lie."""
+        return manifest_hash({role: faces for role, faces in self.roles().items() if role != "pseudo"})
 
     def summary(self) -> dict[str, Any]:
         """Return what the report says of the data: counts by role and class, leaks dropped, the manifest's hash."""
@@ -277,7 +280,7 @@ class FaceData(LightningDataModule):
             "pool_checked": self.pool_checked,
             "rejected": len(self.decoder.rejects),
             "card": data_card(roles, self.space) | self.admission.card(),
-            "manifest_sha256": manifest_hash(roles),
+            "manifest_sha256": manifest_hash(roles) if "pseudo" in roles else self.digest,
         }
 
     def write_records(self, run_dir: Path) -> None:
@@ -293,7 +296,3 @@ def deal_pool(pool: Faces, batch_size: int, rank: int, world: int, seed: int) ->
     if isinstance(images, JoinedImages) and images.weights is not None:
         return MixedSampler(images.sizes, images.weights, batch_size, rank, world, seed)
     return ShuffledSampler(len(pool), batch_size, rank, world, seed)
-
-
-def _no_carving(plan: SplitPlan) -> SplitPlan:
-    return SplitPlan(**{**vars(plan), "val_fraction": 0.0})

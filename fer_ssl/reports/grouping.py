@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fer_ssl.errors import DataError, FerError
-from fer_ssl.places import PLACE_KEYS
+from fer_ssl.places import PLACE_KEYS, POOL_KEYS, folder_name
 from fer_ssl.reports.run import Run
 from fer_ssl.since import SINCE
 from fer_ssl.trees import flat
@@ -95,8 +95,10 @@ def config_hash(run: Run) -> str:
 
 
 def settings(run: Run) -> dict[str, Any]:
-    """Return what the seeds of one experiment share: every setting but draws and places."""
-    told = {key: value for key, value in own_settings(run) if key not in DRAW_KEYS.union(PLACE_KEYS)}
+    """Return what the seeds of one experiment share: every setting but draws and places, of a pool's the name alone."""
+    own = dict(own_settings(run))
+    told = {key: value for key, value in own.items() if key not in DRAW_KEYS.union(PLACE_KEYS)}
+    told |= {key: folder_name(own[key]) for key in POOL_KEYS if key in own}
     return told | {key: told[key] is not None for key in GIVEN_KEYS & told.keys()}
 
 
@@ -139,7 +141,7 @@ def _require_same_data(*runs: Run) -> None:
     folders = {Path(str(run.setting("data.root"))).name for run in runs}  # other machines have other folders above it
     faces = zip(*map(_faces, runs), strict=True)
     if len(folders) > 1 or any(one != other for one, other in faces if None not in (one, other)):
-        told = (f"{run.path} (data.root={run.setting('data.root')} {_split(run)})" for run in runs)
+        told = (f"{run.path} (data.root={run.setting('data.root')} {_split(run)}{_pool_root(run)})" for run in runs)
         raise DataError(
             f"{' and '.join(told)} are runs of {runs[0].name} of one seed, but on different data, so neither repeats "
             "the other; report them from separate directories, or give each data its own name=<name>"
@@ -148,6 +150,10 @@ def _require_same_data(*runs: Run) -> None:
 
 def _split(run: Run) -> str:
     return f"data.split_file={setting_text(run, 'data.split_file', 'null')}"
+
+
+def _pool_root(run: Run) -> str:
+    return "" if (root := run.setting("unlabeled.root")) is None else f" unlabeled.root={root}"
 
 
 def _faces(run: Run) -> tuple[object, object]:
@@ -191,5 +197,14 @@ def setting_text(run: Run, key: str, otherwise: str = "-") -> str:
 def mixture(runs: Sequence[Run]) -> list[str]:
     """Return the settings, beyond the seeds, in which runs differ."""
     flats = [{key: repr(value) for key, value in settings(run).items()} for run in runs]
-    keys = sorted(set().union(*flats))
-    return [key for key in keys if len({each.get(key) for each in flats}) > 1]
+    keys = set().union(*flats)
+    differing = {key for key in keys if len({each.get(key) for each in flats}) > 1}
+    return sorted(differing | ({"unlabeled.root"} if _other_pools(runs) else set()))
+
+
+def _other_pools(runs: Sequence[Run]) -> bool:
+    """Say whether pools at several roots cannot be one: no number of faces is all runs' before leaks were dropped."""
+    roots = {setting_text(run, "unlabeled.root") for run in runs}
+    told = [data for run in runs if (data := run.data) and "pool" in data.get("faces", {})]
+    held, leaked = [data["faces"]["pool"] for data in told], [data.get("leaked", 0) for data in told]
+    return len(roots) > 1 and max(held, default=0) > min(map(sum, zip(held, leaked, strict=True)), default=0)

@@ -19,9 +19,17 @@ Make = Callable[..., Path]
 def make_on(make_scored: Make) -> Make:
     """Return a function that writes a run on data of these settings, with what data.json tells of it."""
 
-    def make(folder: str, told: dict[str, Any] | None = None, seed: int = 0, name: str = "full", **data: Any) -> Path:
+    def make(
+        folder: str,
+        told: dict[str, Any] | None = None,
+        seed: int = 0,
+        name: str = "full",
+        pool: str | None = None,
+        **data: Any,
+    ) -> Path:
         settings = {"name": "prepared", "labels_per_class": 25, "split_seed": 0, "split_file": None} | data
-        run = make_scored(f"sweep/{folder}", seed=seed, name=name, data=settings)
+        unlabeled = {"name": "lfw", "root": pool, "pool": {"root": pool}}
+        run = make_scored(f"sweep/{folder}", seed=seed, name=name, data=settings, unlabeled=unlabeled)
         if told is not None:
             (run / "data.json").write_text(json.dumps(told))
         return run
@@ -42,6 +50,24 @@ def test_a_run_on_another_machine_is_a_repeat(make_on: Make, sweep: Path) -> Non
     for machine in ("home", "scratch"):
         make_on(machine, {"manifest_sha256": "ab"}, root=f"/{machine}/fer2013")
     assert kept(sweep) == 1
+
+
+def test_seeds_of_which_one_had_its_pool_on_another_machine_are_one_experiment(make_on: Make, sweep: Path) -> None:
+    for seed, (machine, leaked) in enumerate({"home": 0, "scratch": 2}.items()):
+        told = {"faces": {"pool": 100 - leaked}, "leaked": leaked}
+        make_on(machine, told, seed=seed, pool=f"/{machine}/faces")
+    make_on("record", seed=2, pool="faces")
+    assert [len(row.runs) for row in read_sweep(sweep).rows] == [3]
+
+
+@pytest.mark.parametrize(("folder", "count"), [("other", 100), ("faces", 99)])
+def test_seeds_of_different_pools_are_none_of_one_experiment(
+    make_on: Make, sweep: Path, folder: str, count: int
+) -> None:
+    make_on("one", {"faces": {"pool": 100}, "leaked": 0}, pool="/home/faces")
+    make_on("other", {"faces": {"pool": count}, "leaked": 0}, seed=1, pool=f"/scratch/{folder}")
+    with pytest.raises(DataError, match=r"differ in .*unlabeled\.root"):
+        read_sweep(sweep)
 
 
 def test_data_that_was_not_told_may_be_the_same(make_on: Make, sweep: Path) -> None:

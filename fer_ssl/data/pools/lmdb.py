@@ -1,8 +1,10 @@
 """Unlabeled faces in an LMDB database."""
 
+import threading
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,24 +20,30 @@ from fer_ssl.types import Faces
 BLOCK = 2**16  # keys
 NOT_FACES = (b"__", b"length", b"num-samples", b"num_samples", b"keys")  # how other tools' notes on a set begin
 
+_open: WeakValueDictionary[tuple[int, int], Any] = WeakValueDictionary()  # environments by their file, while in use
+_opening = threading.Lock()
+
 
 class LmdbImages:
-    """The image files under `keys` bytes [N] of an LMDB database, opened once in each process."""
+    """The image files under `keys` bytes [N] of an LMDB database.
+
+    Each is read in a transaction of its own, which threads need not share; a forked process reads on in what it
+    inherits, where nothing is locked, and another one opens the database anew.
+    """
 
     def __init__(self, path: Path, keys: NDArray[np.bytes_]) -> None:
         self.path, self.keys = path, keys
-        self._transaction: Any = None
+        self.environment = open_database(path)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "keys": self.keys, "_transaction": None}
+    def __reduce__(self) -> tuple[Any, ...]:
+        return LmdbImages, (self.path, self.keys)
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def __getitem__(self, row: int) -> bytes:
-        if self._transaction is None:
-            self._transaction = open_database(self.path).begin()
-        return self._transaction.get(self.keys[row].item()) or b""
+        with self.environment.begin() as transaction:
+            return transaction.get(self.keys[row].item()) or b""
 
 
 class KeyIds:
@@ -84,14 +92,20 @@ class LmdbPool:
 
 
 def open_database(path: Path) -> Any:
-    """Return an LMDB environment for reading, which the file system needs no lock for."""
+    """Return the LMDB environment of this process for reading a database, which needs no lock of the file system."""
     try:
         import lmdb
     except ImportError as error:
         raise ConfigError("unlabeled=lmdb needs the package lmdb: pip install 'fer-ssl[lmdb]'") from error
     try:
-        return lmdb.open(str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False, max_readers=1024)
-    except lmdb.Error as error:
+        with _opening:  # LMDB opens no file twice in one process
+            facts = (path / "data.mdb" if path.is_dir() else path).stat()
+            file = (facts.st_dev, facts.st_ino)
+            if (environment := _open.get(file)) is None:
+                environment = lmdb.open(str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False)
+                _open[file] = environment
+            return environment
+    except (OSError, lmdb.Error) as error:
         raise DataError(
             f"expected an LMDB database at {path}, but {found(path)} ({error}); set unlabeled.root=<dir with data.mdb>"
         ) from error
@@ -100,8 +114,7 @@ def open_database(path: Path) -> Any:
 def read_keys(path: Path) -> NDArray[np.bytes_]:
     """Return the keys of images, bytes [N], in the database's order."""
     blocks = []
-    environment = open_database(path)
-    with environment.begin() as transaction, environment:
+    with open_database(path).begin() as transaction:
         keys = (key for key in transaction.cursor().iternext(values=False) if not key.startswith(NOT_FACES))
         while block := list(islice(keys, BLOCK)):
             # an array of bytes would drop them

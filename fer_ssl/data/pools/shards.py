@@ -3,6 +3,7 @@
 import glob
 import logging
 import re
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
@@ -28,6 +29,16 @@ INDEXED_TOGETHER = 8  # remote shards
 RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
+class _Fetched(threading.local):
+    """The faces that each thread has fetched for itself; another process gets none of them."""
+
+    def __init__(self) -> None:
+        self.faces: dict[int, bytes] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Fetched, ()
+
+
 class ShardImages:
     """The image files at byte `offsets` int64 [N] of uncompressed tar shards, each read by one request.
 
@@ -43,21 +54,21 @@ class ShardImages:
         sizes: NDArray[np.int64],
     ) -> None:
         self.files, self.shards, self.offsets, self.sizes = files, shards, offsets, sizes
-        self._asked: dict[int, bytes] = {}
+        self._fetched = _Fetched()
 
     def __len__(self) -> int:
         return len(self.offsets)
 
     def __getitem__(self, row: int) -> bytes:
-        if row in self._asked:
-            return self._asked[row]
+        if (face := self._fetched.faces.get(row)) is not None:
+            return face
         return self.files.read(int(self.shards[row]), int(self.offsets[row]), int(self.sizes[row]))
 
     def ask(self, rows: list[int]) -> None:
         """Fetch the faces at `rows` together where they are remote."""
         if isinstance(self.files, RemoteFiles):
             places = (column[rows].tolist() for column in (self.shards, self.offsets, self.sizes))
-            self._asked = dict(zip(rows, self.files.read_many(*places), strict=True))
+            self._fetched.faces = dict(zip(rows, self.files.read_many(*places), strict=True))
 
 
 class ShardPool:

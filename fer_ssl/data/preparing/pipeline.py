@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from fer_ssl.types import Provenance
 log = logging.getLogger(__name__)
 
 INTERVAL = 5.0  # seconds between lines of progress
+NOTED = ("pattern", "provenance")  # settings that the manifest alone tells of
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def prepare(job: Job) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{job.output} cannot be made ({error}); set output=<dir>") from None
     with _held(job.output):
-        done = _begin(job, _fingerprint(job, names))
+        done = _begin(job, _plan(job, names))
         if done is None:
             Detector(job.weights, job.max_side, job.min_score)  # wrong weights are told before any process starts
             parts_folder.mkdir(exist_ok=True)
@@ -71,35 +73,50 @@ def prepare(job: Job) -> dict[str, Any]:
     return done
 
 
-def _fingerprint(job: Job, names: Sequence[str]) -> str:
-    """Return a digest of the settings and of the names, sizes and times of photos and videos."""
+def _plan(job: Job, names: Sequence[str]) -> dict[str, str]:
+    """Return digests of the settings and of the names, sizes and times of photos and videos.
+
+    `fingerprint` is of all that is made, `faces` of what comes before the manifest: parts and shards.
+    """
     settings = asdict(job) | {"workers": None, "output": None, "input": None, "weights": None}
-    digest = hashlib.sha256(json.dumps(settings, default=str, sort_keys=True).encode())
-    digest.update(job.weights.read_bytes())
+    faces = settings | dict.fromkeys(NOTED)
+    told = {"fingerprint": settings, "faces": faces}
+    digests = {
+        name: hashlib.sha256(json.dumps(each, default=str, sort_keys=True).encode()) for name, each in told.items()
+    }
+    for facts in chain([job.weights.read_bytes()], _facts(job, names)):
+        for digest in digests.values():
+            digest.update(facts)
+    return {name: digest.hexdigest() for name, digest in digests.items()}
+
+
+def _facts(job: Job, names: Sequence[str]) -> Iterator[bytes]:
+    """Yield name, size and time of each photo, or of the video that it is a frame of."""
     for name in names:
         try:
             frame = frame_of(name)
             facts = (job.input / (frame[0] if frame else name)).stat()
-            digest.update(f"{name}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode(errors="surrogateescape"))
+            yield f"{name}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode(errors="surrogateescape")
         except OSError:
-            digest.update(f"{name}\0\n".encode(errors="surrogateescape"))
-    return digest.hexdigest()
+            yield f"{name}\0\n".encode(errors="surrogateescape")
 
 
-def _begin(job: Job, fingerprint: str) -> dict[str, Any] | None:
+def _begin(job: Job, plan: dict[str, str]) -> dict[str, Any] | None:
     """Return the summary of the same job where it is done; else note in the output what is being made."""
-    plan = job.output / "plan.json"
-    if plan.is_file() and json.loads(plan.read_text())["fingerprint"] != fingerprint:
+    path, summary = job.output / "plan.json", job.output / "summary.json"
+    begun: dict[str, str] = json.loads(path.read_text()) if path.is_file() else {}
+    done = bool(begun) and summary.is_file()
+    same = begun.get("fingerprint") == plan["fingerprint"] or (not done and begun.get("faces") == plan["faces"])
+    if begun and not same:
         raise ConfigError(f"{job.output} holds faces of other photos or settings; set output=<new dir>")
-    summary = job.output / "summary.json"
-    if plan.is_file() and summary.is_file():
+    if done:
         log.info("%s is finished and left as it is", job.output)
         finished: dict[str, Any] = json.loads(summary.read_text())
         return finished
-    if not plan.is_file() and any(path.name != ".lock" for path in job.output.iterdir()):
+    if not begun and any(file.name != ".lock" for file in job.output.iterdir()):
         raise ConfigError(f"{job.output} is not empty; set output=<new dir>")
-    with written_whole(plan) as partial:
-        partial.write_text(json.dumps({"fingerprint": fingerprint}) + "\n")
+    with written_whole(path) as partial:
+        partial.write_text(json.dumps(plan) + "\n")
     return None
 
 

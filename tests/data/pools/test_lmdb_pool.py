@@ -1,12 +1,15 @@
 import pickle
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 
 from fer_ssl.data.decode import Decoder
+from fer_ssl.data.loader import stream
 from fer_ssl.data.pools.lmdb import LmdbPool
+from fer_ssl.data.samplers import ShuffledSampler
 from fer_ssl.errors import ConfigError, DataError
 
 lmdb = pytest.importorskip("lmdb")
@@ -46,6 +49,26 @@ def test_one_file_limit_and_pickling(face_bytes: list[bytes], tmp_path: Path) ->
     assert faces.ids.tolist() == ["\\xff0", "\\xff2"]
     images = pickle.loads(pickle.dumps(faces.images))
     assert images.read(torch.tensor([1, 0])).flatten(1)[:, 0].tolist() == [2, 0]
+
+
+def test_a_database_is_loaded_again_while_its_faces_are_read(database: Path) -> None:
+    def load(_: int) -> list[float]:
+        return values(LmdbPool(database).load(Decoder(8, 1, resident=False)))
+
+    first = LmdbPool(database / "data.mdb").load(Decoder(8, 1, resident=False))
+    assert values(first) == load(0) == [0, 1, 2]
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(load, range(32))) == [[0, 1, 2]] * 32
+    assert values(pickle.loads(pickle.dumps(first))) == values(first)
+
+
+def test_workers_read_what_their_parent_has_read_from(database: Path) -> None:
+    decoder = Decoder(8, 1, resident=False)
+    faces = LmdbPool(database).load(decoder)
+    assert values(faces) == [0, 1, 2]
+    batches = stream(faces, ShuffledSampler(3, 3, 0, 1, seed=0), 0, 2, decoder.rejects)
+    for _, (rows, images) in zip(range(4), batches, strict=False):
+        assert images.flatten(1).float().mean(1).tolist() == rows.tolist()
 
 
 def test_values_that_are_no_images_are_rejected(face_bytes: list[bytes], tmp_path: Path) -> None:

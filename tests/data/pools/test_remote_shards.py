@@ -1,10 +1,12 @@
 """Shards behind a server: ranges, retries, and what a run says when the server is gone."""
 
 import http.server
+import pickle
 import re
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -114,6 +116,23 @@ def test_a_batch_asks_for_the_bytes_of_its_faces_only(server: Server) -> None:
     values(faces, [1, 4])
     sizes = [int(b) - int(a) + 1 for a, b in re.findall(r"bytes=(\d+)-(\d+)", " ".join(server.asked))]
     assert sizes == faces.images.encoded.sizes[[1, 4]].tolist()
+
+
+def test_threads_that_ask_at_once_read_what_each_has_asked_for(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded = load(server).images.encoded
+    monkeypatch.setattr(RemoteFiles, "read", lambda *_: pytest.fail("a face that was asked for is read again"))
+    all_asked = threading.Barrier(3)
+
+    def read(rows: list[int]) -> list[bytes]:
+        encoded.ask(rows)
+        all_asked.wait(10)
+        return [encoded[row] for row in rows]
+
+    with ThreadPoolExecutor(3) as threads:
+        found = [face for faces in threads.map(read, ([0, 1], [2, 3], [4, 5])) for face in faces]
+    assert found == pickle.loads(pickle.dumps(encoded)).files.read_many(
+        *(column.tolist() for column in (encoded.shards, encoded.offsets, encoded.sizes))
+    )
 
 
 def test_where_members_lie_is_asked_once(server: Server) -> None:
