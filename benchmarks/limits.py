@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from trials import TRIED_ALONE, TRIED_LONG
+from trials import TRIED_ALONE, TRIED_LONG, TRIED_WITH_250
 from writing import write_between_marks
 
 from fer_ssl.build import build_data, build_model
@@ -29,6 +29,7 @@ NAMED = (
     {name: f"400 steps of InfoNCE alone, {tried}" for name, (tried, _) in TRIED_ALONE.items()}
     | {"best": "`best`, 1,000 steps", "best_norm": "the same, batch norm in the projection"}
     | {"softmatch": "`softmatch`, 1,000 steps"}
+    | {name: f"{tried}, 250 labels per class, 1,000 steps" for name, (tried, _) in TRIED_WITH_250.items()}
     | {name: f"{tried}, 4,000 steps" for name, (tried, _) in TRIED_LONG.items()}
 )
 TOLD = {
