@@ -31,7 +31,7 @@ from limits import FIGURES, write_limits
 from recipe import write_recipe
 from shares import write_shares
 from summary import write_summary
-from trials import DTM_OF_TWO_VIEWS, MOVED, SEEDS, STUDENT, trials
+from trials import DTM_OF_TWO_VIEWS, MOVED, SEEDS, STUDENT, TWICE, trials
 
 SCRATCH = (
     "supervised", "fixmatch", "flexmatch", "freematch", "softmatch", "adamatch", "dash", "debiaspl", "uda",
@@ -60,6 +60,8 @@ FACES = {name: [f"+experiment={name}"] for name in (*SCRATCH, "dtm_infonce_faces
     "best_refitted_statistics": [
         "+experiment=best_refitted", "refit.statistics=true", "refit.penalty=0.3", "name=best_refitted_statistics",
     ],
+    # with 250 labels of a class or more, tried on held-out faces
+    **{f"{name}_labels_2": [f"+experiment={name}", TWICE, f"name={name}_labels_2"] for name in ("best", "softmatch")},
     # as `best` was before: the pool's frequencies counted in full from the first step
     "best_whole_prior": [*MOVED, "name=best_whole_prior"],
 }  # fmt: skip

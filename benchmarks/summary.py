@@ -49,7 +49,8 @@ PEERS = {
 REFITTED = {
     f"{name}_refitted": f"{PEERS[name]}, its classifier fitted anew" for name in ("flexmatch", "freematch", "softmatch")
 }
-METHODS = PEERS | REFITTED | {
+TWICE = {"softmatch_labels_2": "SoftMatch, labels x 2"}  # what CoMatch is no better for
+METHODS = PEERS | REFITTED | TWICE | {
     "dtm_infonce_uncertain": "`dtm_infonce_uncertain`",
     "dtm_infonce": "`dtm_infonce`",
     "dtm_infonce_refitted": "`dtm_infonce`, its classifier fitted anew",
@@ -57,13 +58,15 @@ METHODS = PEERS | REFITTED | {
     "dtm_infonce_faces": "`dtm_infonce_faces`",
     "best_whole_prior": "`best` with the pool's frequencies from the first step on",
     "best": "our recipe, `best`",
-    "best_refitted": "`best_refitted`: the same, its classifier fitted anew",
+    "best_labels_2": "`best`, labels x 2",
+    "best_refitted": "`best_refitted`: `best`, its classifier fitted anew",
     "supervised_pretrained": "supervised, from features learned on the pool",
     "best_pretrained": "`best_pretrained`, from features learned on the pool",
 }  # fmt: skip
 # ours, whom it is compared with, and how that is told
 LEADS = (
     *((name, PEERS, "peer or supervised") for name in ("dtm_infonce", "best", "best_refitted")),
+    ("best_labels_2", PEERS | TWICE, "peer or supervised, labels x 2 or not"),
     ("best_refitted", REFITTED, "peer whose classifier is fitted anew too"),
 )
 
