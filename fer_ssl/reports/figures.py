@@ -63,6 +63,8 @@ def lines(curves: Sequence[Curve], label: str, unit_range: tuple[float, float] |
             _draw(axes, curve)
         if unit_range:
             axes.set_ylim(*unit_range)
+        elif axes.dataLim.y0 >= 0:  # no room for shares and losses below 0, around a constant above all
+            axes.set_ylim(bottom=max(axes.get_ylim()[0], 0))
         finish(figure, axes, len(curves))
     return inline(svg)
 
