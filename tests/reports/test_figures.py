@@ -8,7 +8,6 @@ import pytest
 from fer_ssl.reports.figures import Curve, lines
 from fer_ssl.reports.run import Series
 
-
 MINUS = "\N{MINUS SIGN}"
 
 
