@@ -26,7 +26,9 @@ LOCKED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)
 
 KEPT = ("metrics.json", "checkpoints/last.ckpt")  # what would be a loss
 # of an earlier run in the folder; the metrics first: with them a run looks finished
-OF_THE_END = ("metrics.json", "pseudo_labels.parquet", "rejected.csv")
+OF_THE_END = (
+    "metrics.json", "report.html", "predictions.parquet", "pseudo_labels.parquet", "views.png", "rejected.csv",
+)  # fmt: skip
 
 
 @contextmanager

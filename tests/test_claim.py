@@ -6,6 +6,7 @@ import pytest
 import yaml
 from running import trained
 
+from fer_ssl.claim import OF_THE_END
 from fer_ssl.errors import ConfigError, FerError
 from fer_ssl.module import SemiSupervised
 
@@ -49,7 +50,8 @@ def test_a_refused_run_leaves_the_finished_one_as_it_is(
 
 def test_a_run_begun_anew_does_not_look_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained(tmp_path)
-    assert (tmp_path / "pseudo_labels.parquet").exists()
+    of_the_end = [tmp_path / name for name in OF_THE_END if name != "rejected.csv"]
+    assert all(path.exists() for path in of_the_end)
 
     def killed(*_: object) -> None:
         raise InterruptedError
@@ -58,8 +60,7 @@ def test_a_run_begun_anew_does_not_look_finished(tmp_path: Path, monkeypatch: py
     with pytest.raises(InterruptedError):
         trained(tmp_path, "seed=1")
     assert yaml.safe_load((tmp_path / "config.yaml").read_text())["seed"] == 1
-    assert not (tmp_path / "metrics.json").exists()
-    assert not (tmp_path / "pseudo_labels.parquet").exists()
+    assert not any(path.exists() for path in of_the_end)
 
 
 def test_a_run_that_is_refused_in_an_empty_folder_leaves_its_configuration(tmp_path: Path) -> None:
