@@ -245,7 +245,7 @@ def _paired_faces(ours: Run, theirs: Run) -> Pair | None:
             return None
         rows = (run.predictions["split"] == "test") & (run.predictions["label"] >= 0)
         tables.append({name: run.predictions[name][rows] for name in ("id", "label", "prediction")})
-    _, left, right = np.intersect1d(tables[0]["id"], tables[1]["id"], return_indices=True)
-    if not len(left):
+    ids, left, right = np.intersect1d(tables[0]["id"], tables[1]["id"], return_indices=True)
+    if not len(ids):
         return None
-    return Pair(tables[0]["label"][left], tables[0]["prediction"][left], tables[1]["prediction"][right])
+    return Pair(ids, tables[0]["label"][left], tables[0]["prediction"][left], tables[1]["prediction"][right])

@@ -23,13 +23,13 @@ Make = Callable[..., Path]
 EARLY = "2020-01-01T00:00:00.000+00:00"  # before any file of a test
 
 
-def predict(run: Path, share: float, seed: int) -> None:
-    """Write test predictions of which about `share` are right."""
+def predict(run: Path, share: float, seed: int, faces: slice = slice(None)) -> None:
+    """Write test predictions for `faces` of 400, of which about `share` are right."""
     labels = np.random.default_rng(0).integers(0, 8, 400)
     draw = np.random.default_rng(seed)
     guesses = np.where(draw.random(400) < share, labels, draw.integers(0, 8, 400))
     columns = {"id": [f"f{n}" for n in range(400)], "split": ["test"] * 400, "label": labels, "prediction": guesses}
-    parquet.write_table(pa.table(columns), run / "predictions.parquet")
+    parquet.write_table(pa.table(columns)[faces], run / "predictions.parquet")
 
 
 def written(sweep: Path) -> tuple[dict[str, dict[str, str]], str]:
@@ -97,6 +97,14 @@ def test_few_runs_are_compared_over_faces(sweep: Path) -> None:
     assert rows["no_infonce"]["mean_over_faces"] == "", "its runs kept no predictions"
     (line,) = [line for line in text.splitlines() if line.startswith("| no_pool | 3 (0, 1, 2)")]
     assert "| < 0.001 | faces, 3 runs |" in line
+
+
+def test_runs_of_which_one_could_not_read_a_face_are_compared_over_faces(sweep: Path) -> None:
+    for seed in SEEDS:
+        for name, share in (("full", 0.7), ("no_pool", 0.4)):
+            predict(sweep / f"{name}_seed{seed}", share, seed, slice(seed, None))
+    rows, _ = written(sweep)
+    assert float(rows["no_pool"]["high_over_faces"]) < 0
 
 
 def test_enough_runs_are_compared_over_runs(make_scored: Make, tmp_path: Path) -> None:
