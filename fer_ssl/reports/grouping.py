@@ -15,7 +15,8 @@ from fer_ssl.since import SINCE
 from fer_ssl.trees import flat
 
 # may differ between the seeds of one experiment
-DRAW_KEYS = frozenset({"seed", "data.split_seed", "data.split_file", "run_dir", "ckpt_path"})
+FOLD_KEYS = ("data.fold", "data.source.fold")
+DRAW_KEYS = frozenset({"seed", "data.split_seed", "data.split_file", "run_dir", "ckpt_path", *FOLD_KEYS})
 GIVEN_KEYS = frozenset({"data.pseudo_labels"})  # files that every run may have of its own, but that it has or has not
 TASK_KEYS = ("labels", "test_split", "space", "classes", "score_on")  # of data: which labels of which faces are scored
 
@@ -176,6 +177,11 @@ def experiments(runs: Sequence[Run]) -> Iterator[list[Run]]:
 def budget(run: Run) -> float:
     """Return the labels per class of a run, infinite where all are used."""
     return inf if run.labels_per_class is None else float(run.labels_per_class)
+
+
+def folds(runs: Sequence[Run]) -> list[str]:
+    """Return the folds that runs were scored on, in order; none where the test split is no fold."""
+    return sorted({setting_text(run, FOLD_KEYS[0]) for run in runs} - {"-"}, key=lambda fold: fold.zfill(9))
 
 
 def known_precisions(runs: Sequence[Run]) -> set[str]:

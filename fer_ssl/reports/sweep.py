@@ -14,6 +14,7 @@ from fer_ssl.errors import DataError
 from fer_ssl.jobs.journal import DONE, JOURNAL, Entry, read_journal
 from fer_ssl.places import PLACE_KEYS
 from fer_ssl.reports.grouping import (
+    DRAW_KEYS,
     GIVEN_KEYS,
     budget,
     draw_of,
@@ -32,8 +33,8 @@ from fer_ssl.reports.statistics import ENOUGH_RUNS, Difference, Pair, Spread, ov
 BASELINES = ("full", "supervised")
 PROTOCOL = ("data.", "image_size", "backbone.", "batch.", "epoch_steps", "trainer.max_steps")
 FREE = (
-    "data.labels_per_class", "data.split_seed", "data.split_file", "data.heldout_fraction", "data.use_all_labels",
-    "data.leak_check", "data.max_rejected", "backbone.init", "backbone.pretrained", *PLACE_KEYS, *GIVEN_KEYS,
+    "data.labels_per_class", "data.heldout_fraction", "data.use_all_labels", "data.leak_check", "data.max_rejected",
+    "backbone.init", "backbone.pretrained", *PLACE_KEYS, *GIVEN_KEYS,
 )  # fmt: skip
 
 
@@ -230,7 +231,7 @@ def _protocols(runs: Sequence[Run]) -> dict[str, dict[str, list[str]]]:
 
 
 def _is_protocol(key: str) -> bool:
-    return key.startswith(PROTOCOL) and not key.startswith(FREE)
+    return key.startswith(PROTOCOL) and key not in DRAW_KEYS and not key.startswith(FREE)
 
 
 def _some(names: Sequence[str]) -> str:

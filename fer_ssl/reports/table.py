@@ -14,6 +14,7 @@ from fer_ssl.reports.grouping import (
     drop_repeats,
     experiments,
     find_runs,
+    folds,
     mixture,
     pool_name,
     precisions,
@@ -75,7 +76,7 @@ def _tables(runs: Sequence[Run]) -> Iterator[str]:
         yield from ("", f"Protocol: {_told(each, protocols)}.", "", line(HEAD), line(["---"] * len(HEAD)))
         groups = list(experiments(members))
         yield from (line(_cells(group, _baseline(group, groups))) for group in groups)
-        yield from _bullets([note for group in groups for note in [*_mixture(group), *_start(group)]])
+        yield from _bullets([note for group in groups for note in [*_mixture(group), *_folds(group), *_start(group)]])
         yield from diagnosis(groups, _told_apart)
 
 
@@ -139,6 +140,11 @@ def _mixture(group: Sequence[Run]) -> list[str]:
     """Name the settings, beyond the seeds, in which the runs of one row differ."""
     differing = [f"`{key}`" for key in mixture(group)]
     return [f"The row {group[0].name} mixes settings: {', '.join(differing)}."] if differing else []
+
+
+def _folds(group: Sequence[Run]) -> list[str]:
+    found = folds(group)
+    return [f"The row {group[0].name} is over the folds {', '.join(found)}."] if found else []
 
 
 def _start(group: Sequence[Run]) -> list[str]:
