@@ -93,12 +93,13 @@ def _baseline(group: Sequence[Run], groups: Sequence[Sequence[Run]]) -> Sequence
 
 
 def _gain(group: Sequence[Run], baseline: Sequence[Run]) -> str:
-    """Return the paired difference of macro-F1 over the seeds that both have."""
-    ours, theirs = ({draw_of(run): run.score("test.macro_f1") for run in runs} for runs in (group, baseline))
-    differences = Spread(ours[draw] - theirs[draw] for draw in ours if draw in theirs)
-    if not differences:
+    """Return the paired difference of macro-F1 over the runs whose seed the baseline has."""
+    theirs = {draw_of(run): run.score("test.macro_f1") for run in baseline}
+    paired = [run for run in group if draw_of(run) in theirs]
+    if not paired:
         return "-"
-    return differences.text("+") + ("" if len(differences) == len(ours) else f" ({len(differences)} of {len(ours)})")
+    differences = Spread(run.score("test.macro_f1") - theirs[draw_of(run)] for run in paired)
+    return differences.text("+") + ("" if len(paired) == len(group) else f" ({len(paired)} of {len(group)})")
 
 
 def _cells(group: Sequence[Run], baseline: Sequence[Run]) -> list[str]:
