@@ -184,7 +184,12 @@ def _settled(path: Path, runs: Sequence[Run], unfinished: Sequence[Path]) -> tup
     places = {(path / name).resolve(): entry for name, entry in journal.items()}
     settled = [run for run in runs if _counts(run, places.get(run.path.resolve()))]
     scored = {run.path.resolve() for run in settled}
-    named = [_told(entry) for place, entry in places.items() if place not in scored]
+    within = scored.union(*(place.parents for place in scored))  # of a job in rounds, whose folder holds their runs
+    named = [
+        _told(entry)
+        for place, entry in places.items()
+        if place not in scored and not (place in within and entry.state in DONE)
+    ]
     return settled, named + [f"{each.name}: unfinished" for each in unfinished if each.resolve() not in places]
 
 
@@ -197,7 +202,9 @@ def _counts(run: Run, entry: Entry | None) -> bool:
 def _told(entry: Entry) -> str:
     if entry.state in DONE:
         return f"{entry.job}: {entry.state}, but without scores of the test split"
-    return str(entry) if entry.error else f"{entry.job}: unfinished ({entry.state})"
+    if entry.error:
+        return " ".join(str(entry).split())  # of several lines only the first would be a comment in LaTeX
+    return f"{entry.job}: unfinished ({entry.state})"
 
 
 def _require_one_protocol(path: Path, runs: Sequence[Run]) -> None:

@@ -160,6 +160,21 @@ def test_what_is_missing_is_named(sweep: Path, make_scored: Make) -> None:
     assert "no_pool_seed3: killed by SIGKILL" in page.words
 
 
+def test_an_error_of_several_lines_is_told_on_one(sweep: Path) -> None:
+    record(sweep / "jobs.jsonl", Entry("no_pool_seed3", "failed", [], error="Error in call to 'x':\n\tKeyError('&')\n"))
+    _, text = written(sweep)
+    told = "no_pool_seed3: Error in call to 'x': KeyError('&')\n"
+    assert text.endswith(f"\n\n- {told}")
+    assert f"% not in the tables: {told}" in (sweep / "sweep.tex").read_text()
+
+
+def test_a_job_in_rounds_is_missing_only_where_it_failed(make_scored: Make, tmp_path: Path) -> None:
+    for job, state in enumerate(("finished", "failed")):
+        make_scored(f"sweep/{job}/round_0", name="round0", seed=job)
+        record(tmp_path / "sweep" / "jobs.jsonl", Entry(str(job), state, [], error=state))
+    assert read_sweep(tmp_path / "sweep").missing == ["1: failed"]
+
+
 def test_scores_of_an_attempt_before_a_failed_one_do_not_count(sweep: Path) -> None:
     record(sweep / "jobs.jsonl", Entry("full_seed2", "failed", [], error="ValueError: no"))
     rows, text = written(sweep)
