@@ -44,9 +44,9 @@ def _holds_runs(folder: Path) -> bool:
     """Say whether a folder is no run itself but has runs below it, or the journal of jobs that were to be runs."""
     if (folder / "config.yaml").is_file():
         return False
-    return (folder / "jobs.jsonl").is_file() or any(
-        path.parent.name != ".hydra" for path in folder.rglob("config.yaml")
-    )
+    from fer_ssl.reports.grouping import run_folders
+
+    return (folder / "jobs.jsonl").is_file() or any(True for _ in run_folders(folder))
 
 
 if __name__ == "__main__":

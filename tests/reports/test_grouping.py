@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fer_ssl.errors import DataError
+from fer_ssl.report import main
 from fer_ssl.reports import write_table
 from fer_ssl.reports.grouping import drop_repeats, find_runs
 from fer_ssl.reports.sweep import read_sweep
@@ -45,6 +46,25 @@ def sweep(tmp_path: Path) -> Path:
 
 def kept(sweep: Path) -> int:
     return len(drop_repeats(find_runs([sweep])[0])[0])
+
+
+def test_runs_behind_links_are_found_once(make_on: Make, sweep: Path, tmp_path: Path) -> None:
+    run = make_on("one")
+    collected = tmp_path / "collected"
+    collected.mkdir()
+    (collected / "link").symlink_to(run)
+    (collected / "again").symlink_to(run)
+    (collected / "up").symlink_to(tmp_path)
+    assert main([str(collected)]) == [collected / f"sweep.{form}" for form in ("md", "tex", "csv", "html")]
+    (row,) = read_sweep(collected).rows
+    assert len(row.runs) == 1
+
+
+def test_what_wandb_keeps_beside_a_run_is_none(make_on: Make, sweep: Path) -> None:
+    kept = make_on("one") / "wandb" / "run-20260101_000000-ab" / "files"
+    kept.mkdir(parents=True)
+    (kept / "config.yaml").write_text("wandb_version: 1\n")
+    assert not read_sweep(sweep).missing
 
 
 def test_a_run_on_another_machine_is_a_repeat(make_on: Make, sweep: Path) -> None:
