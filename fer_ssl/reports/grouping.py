@@ -124,12 +124,12 @@ def pool_name(run: Run) -> str:
 
 
 def own_settings(run: Run) -> Iterator[tuple[str, Any]]:
-    """Yield every setting of a run under its dotted key, but where parts that write files were told it lies.
+    """Yield every setting of a run under its dotted key, but what parts were told of where it lies and resumes from.
 
     What is new and changes nothing is left out too, so that older runs are like those of today.
     """
     for key, value in flat(run.config):
-        if not key.endswith(".run_dir") and (key not in SINCE or value != SINCE[key]):
+        if not key.endswith((".run_dir", ".ckpt_path")) and (key not in SINCE or value != SINCE[key]):
             yield key, value
 
 

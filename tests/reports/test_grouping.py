@@ -48,6 +48,13 @@ def kept(sweep: Path) -> int:
     return len(drop_repeats(find_runs([sweep])[0])[0])
 
 
+def test_a_seed_that_went_on_is_of_the_same_experiment_though_loggers_are_told(make_scored: Make, sweep: Path) -> None:
+    for seed, path in enumerate((None, "auto")):
+        make_scored(f"sweep/{seed}", seed=seed, ckpt_path=path, logger={"wandb": {"ckpt_path": path}})
+    (row,) = read_sweep(sweep).rows
+    assert len(row.runs) == 2
+
+
 def test_runs_behind_links_are_found_once(make_on: Make, sweep: Path, tmp_path: Path) -> None:
     run = make_on("one")
     collected = tmp_path / "collected"
