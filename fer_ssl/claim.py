@@ -1,6 +1,5 @@
 """A run directory belongs to one run at a time."""
 
-import errno
 import json
 import logging
 from collections.abc import Iterator
@@ -13,16 +12,13 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from fer_ssl.errors import ConfigError, StorageError
-from fer_ssl.files import whole
+from fer_ssl.files import FULL, LOCKED, whole
 from fer_ssl.jobs.lock import held
 from fer_ssl.masking import masked_tree
 from fer_ssl.since import SINCE
 from fer_ssl.trees import flat
 
 log = logging.getLogger(__name__)
-
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-LOCKED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)
 
 KEPT = ("metrics.json", "checkpoints/last.ckpt")  # what would be a loss
 # of an earlier run in the folder; the metrics first: with them a run looks finished

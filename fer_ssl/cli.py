@@ -20,7 +20,8 @@ from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from fer_ssl.errors import ConfigError, FerError
+from fer_ssl.errors import ConfigError, FerError, StorageError
+from fer_ssl.files import FULL, LOCKED
 from fer_ssl.jobs.command import typed
 from fer_ssl.keys import meant_instead, require_own_terms, require_read, require_taken
 from fer_ssl.masking import Masked, masked
@@ -53,7 +54,8 @@ def verb(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
                 if "loss" in cfg:
                     loader = GlobalHydra.instance().config_loader()
                     require_own_terms(loader, config_name, typed(HydraConfig.get().overrides.task))
-                return run(cfg)
+                with storage_told():
+                    return run(cfg)
             except FerError as error:
                 told = masked(f"error: {error}")
                 if HydraConfig.get().mode == RunMode.MULTIRUN:  # of a launcher that runs jobs in its own process
@@ -84,6 +86,19 @@ def verb(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
         return checked
 
     return decorate
+
+
+@contextmanager
+def storage_told() -> Iterator[None]:
+    """Raise StorageError for a file that a full disk or its rights keep from being read or written."""
+    try:
+        yield
+    except OSError as error:
+        if not (error.errno in FULL or (error.errno in LOCKED and error.filename)):
+            raise
+        raise StorageError(
+            f"a file cannot be read or written ({error}); free the disk or mend its rights, or set hydra.run.dir=<dir>"
+        ) from None
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Files that are written whole or not at all, and read without running what they hold."""
 
+import errno
 import os
 import pickle
 import re
@@ -7,6 +8,9 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+LOCKED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)
 
 
 def partial_of(path: Path) -> Path:

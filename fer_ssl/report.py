@@ -27,6 +27,15 @@ def main(arguments: Sequence[str] | None = None) -> list[Path]:
         raise ConfigError("--baseline names the row that others of a sweep are compared with; leave it out here")
     if options.table and options.table.is_dir():
         raise ConfigError(f"{options.table} is a folder; set --table {options.table / 'results.md'}")
+    try:
+        return _written(options, folders)
+    except OSError as error:
+        mend = "set --table <file> to a place that can be" if options.table else "copy the run to a folder that can be"
+        raise ConfigError(f"the report cannot be written ({error}); {mend}") from None
+
+
+def _written(options: argparse.Namespace, folders: Sequence[Path]) -> list[Path]:
+    """Write the table, or the report of each run and of each of the `folders` of runs; return their paths."""
     if options.table:
         from fer_ssl.reports.table import write_table
 
@@ -44,9 +53,9 @@ def _holds_runs(folder: Path) -> bool:
     """Say whether a folder is no run itself but has runs below it, or the journal of jobs that were to be runs."""
     if (folder / "config.yaml").is_file():
         return False
-    return (folder / "jobs.jsonl").is_file() or any(
-        path.parent.name != ".hydra" for path in folder.rglob("config.yaml")
-    )
+    from fer_ssl.reports.grouping import run_folders
+
+    return (folder / "jobs.jsonl").is_file() or any(True for _ in run_folders(folder))
 
 
 if __name__ == "__main__":

@@ -26,9 +26,15 @@ class LineProgress(ProgressBar):
             return
         self._printed_at = step
         speed = (step - self._first_step) / (time.perf_counter() - self._start)
-        left = time.strftime("%H:%M:%S", time.gmtime((trainer.max_steps - step) / speed))
+        left = _clock((trainer.max_steps - step) / speed)
         shown = "  ".join(f"{name} {float(value):.3f}" for name, value in trainer.progress_bar_metrics.items())
         print(f"step {step}/{trainer.max_steps}  {speed:.2f} it/s  {left} left  {shown}", flush=True)
+
+
+def _clock(seconds: float) -> str:
+    """Return hours, minutes and seconds; a long run has more hours than a day."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest:02d}"
 
 
 def progress_bar() -> ProgressBar:

@@ -22,6 +22,12 @@ def typed(overrides: Sequence[str]) -> list[str]:
     return cast(list[str], OmegaConf.to_container(overrides, resolve=False))
 
 
+def own_places(hydra: DictConfig | HydraConf) -> list[str]:
+    """Return the folders and packages of the user's own parts that the command line of the node `hydra` names."""
+    sources = hydra.runtime.config_sources  # of --config-dir and of hydra.searchpath
+    return [f"{source.schema}://{source.path}" for source in sources if source.provider.endswith("command-line")]
+
+
 def arguments(hydra: DictConfig | HydraConf, config_name: str, overrides: Sequence[str], folder: Path) -> list[str]:
     """Return the arguments of a plain run in `folder` that composes as the process with the node `hydra` does."""
     given = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from math import inf
@@ -14,8 +15,9 @@ from fer_ssl.reports.run import Run
 from fer_ssl.since import SINCE
 from fer_ssl.trees import flat
 
+FOLD_KEYS = ("data.fold", "data.source.fold")
 # may differ between the seeds of one experiment
-DRAW_KEYS = frozenset({"seed", "data.split_seed", "data.split_file", "run_dir", "ckpt_path"})
+DRAW_KEYS = frozenset({"seed", "data.split_seed", "data.split_file", "run_dir", "ckpt_path", *FOLD_KEYS})
 GIVEN_KEYS = frozenset({"data.pseudo_labels"})  # files that every run may have of its own, but that it has or has not
 TASK_KEYS = ("labels", "test_split", "space", "classes", "score_on")  # of data: which labels of which faces are scored
 
@@ -39,10 +41,24 @@ class Protocol(NamedTuple):
         return f"data {self.data}, {self.image_size} px, {self.steps} steps, batch {batch}, backbone {self.backbone}"
 
 
+def run_folders(root: Path) -> Iterator[Path]:
+    """Yield the folders at or below `root` that hold a config.yaml, other than Hydra's and W&B's own.
+
+    Links are followed, and each folder is visited once.
+    """
+    seen: set[Path] = set()
+    for folder, below, files in os.walk(root, followlinks=True):
+        place, is_run = Path(folder).resolve(), "config.yaml" in files
+        if is_run and place not in seen:
+            yield Path(folder)
+        others = {".hydra", "wandb"} if is_run else {".hydra"}
+        below[:] = [] if place in seen else sorted(set(below) - others)
+        seen.add(place)
+
+
 def find_runs(paths: Sequence[Path]) -> tuple[list[Run], list[Path]]:
     """Return the runs that were scored on a test split, and the directories of those that were not."""
-    files = [file for path in paths for file in sorted(path.rglob("config.yaml")) if file.parent.name != ".hydra"]
-    found = {file.parent.resolve(): file.parent for file in files}
+    found = {folder.resolve(): folder for path in paths for folder in sorted(run_folders(path))}
     runs = {path: _finished(path) for path in found.values()}
     scored = {path: run for path, run in runs.items() if run and run.score("test.macro_f1") is not None}
     return list(scored.values()), [path for path in runs if path not in scored]
@@ -108,12 +124,12 @@ def pool_name(run: Run) -> str:
 
 
 def own_settings(run: Run) -> Iterator[tuple[str, Any]]:
-    """Yield every setting of a run under its dotted key, but where parts that write files were told it lies.
+    """Yield every setting of a run under its dotted key, but what parts were told of where it lies and resumes from.
 
     What is new and changes nothing is left out too, so that older runs are like those of today.
     """
     for key, value in flat(run.config):
-        if not key.endswith(".run_dir") and (key not in SINCE or value != SINCE[key]):
+        if not key.endswith((".run_dir", ".ckpt_path")) and (key not in SINCE or value != SINCE[key]):
             yield key, value
 
 
@@ -176,6 +192,11 @@ def experiments(runs: Sequence[Run]) -> Iterator[list[Run]]:
 def budget(run: Run) -> float:
     """Return the labels per class of a run, infinite where all are used."""
     return inf if run.labels_per_class is None else float(run.labels_per_class)
+
+
+def folds(runs: Sequence[Run]) -> list[str]:
+    """Return the folds that runs were scored on, in order; none where the test split is no fold."""
+    return sorted({setting_text(run, FOLD_KEYS[0]) for run in runs} - {"-"}, key=lambda fold: fold.zfill(9))
 
 
 def known_precisions(runs: Sequence[Run]) -> set[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import product
 from statistics import mean, stdev
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,11 +52,15 @@ class Difference(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """Predictions of two methods for the same faces, each [N]."""
+    """Predictions of two methods for the same faces, by whose `ids` those of several pairs are told apart; each [N]."""
 
+    ids: NDArray[Any]
     labels: Labels
     ours: Labels
     theirs: Labels
+
+
+Placed = tuple[Pair, Labels]  # with the places of its faces among those of all pairs
 
 
 def over_seeds(differences: Sequence[float]) -> Difference | None:
@@ -107,32 +111,36 @@ def _signs(count: int) -> Floats:
 def over_faces(pairs: Sequence[Pair], classes: int) -> Difference:
     """Return the difference of macro-F1, mean over runs, when the faces of the test split are drawn anew.
 
-    All methods of all runs are scored on the same drawn faces. Faces vary here; seeds and splits do not.
+    A face counts as often for all methods of all runs that were scored on it: folds, or runs of which one could not
+    read a face, were not all scored on the same. Faces vary here; seeds and splits do not.
     """
-    observed = _differences(pairs, classes, np.ones((1, len(pairs[0].labels))))
-    drawn = np.concatenate(list(_resampled(pairs, classes)))
+    faces, rows = np.unique(np.concatenate([pair.ids for pair in pairs]), return_inverse=True)
+    placed = list(zip(pairs, np.split(rows, np.cumsum([len(pair.ids) for pair in pairs])[:-1]), strict=True))
+    observed = _differences(placed, classes, np.ones((1, len(faces))))
+    drawn = np.concatenate(list(_resampled(placed, classes, len(faces))))
     tail = min((drawn <= 0).sum(), (drawn >= 0).sum())
     return Difference(float(observed[0]), *_interval(drawn), min(1.0, float(2 * (tail + 1) / (len(drawn) + 1))))
 
 
-def _resampled(pairs: Sequence[Pair], classes: int) -> Iterator[Floats]:
-    count = len(pairs[0].labels)
+def _resampled(placed: Sequence[Placed], classes: int, count: int) -> Iterator[Floats]:
     draw, left = np.random.default_rng(0), FACE_DRAWS
     while left:
         rows = min(left, max(1, CHUNK // count))
         faces = draw.integers(0, count, (rows, count)) + count * np.arange(rows)[:, None]
         weights = np.bincount(faces.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)
-        yield _differences(pairs, classes, weights)
+        yield _differences(placed, classes, weights)
         left -= rows
 
 
-def _differences(pairs: Sequence[Pair], classes: int, weights: Floats) -> Floats:
-    """Return the difference of macro-F1 for every row of the weights [R, N], mean over pairs: [R]."""
-    each = [
-        macro_f1(pair.labels, pair.ours, classes, weights) - macro_f1(pair.labels, pair.theirs, classes, weights)
-        for pair in pairs
-    ]
+def _differences(placed: Sequence[Placed], classes: int, weights: Floats) -> Floats:
+    """Return the difference of macro-F1 for every row of the weights [R, faces], mean over pairs: [R]."""
+    each = [_difference(pair, classes, weights[:, rows]) for pair, rows in placed]
     return np.asarray(np.mean(each, axis=0))
+
+
+def _difference(pair: Pair, classes: int, weights: Floats) -> Floats:
+    ours, theirs = (macro_f1(pair.labels, guesses, classes, weights) for guesses in (pair.ours, pair.theirs))
+    return ours - theirs
 
 
 def macro_f1(labels: Labels, predictions: Labels, classes: int, weights: Floats) -> Floats:

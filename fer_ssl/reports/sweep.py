@@ -14,6 +14,7 @@ from fer_ssl.errors import DataError
 from fer_ssl.jobs.journal import DONE, JOURNAL, Entry, read_journal
 from fer_ssl.places import PLACE_KEYS
 from fer_ssl.reports.grouping import (
+    DRAW_KEYS,
     GIVEN_KEYS,
     budget,
     draw_of,
@@ -32,8 +33,8 @@ from fer_ssl.reports.statistics import ENOUGH_RUNS, Difference, Pair, Spread, ov
 BASELINES = ("full", "supervised")
 PROTOCOL = ("data.", "image_size", "backbone.", "batch.", "epoch_steps", "trainer.max_steps")
 FREE = (
-    "data.labels_per_class", "data.split_seed", "data.split_file", "data.heldout_fraction", "data.use_all_labels",
-    "data.leak_check", "data.max_rejected", "backbone.init", "backbone.pretrained", *PLACE_KEYS, *GIVEN_KEYS,
+    "data.labels_per_class", "data.heldout_fraction", "data.use_all_labels", "data.leak_check", "data.max_rejected",
+    "backbone.init", "backbone.pretrained", *PLACE_KEYS, *GIVEN_KEYS,
 )  # fmt: skip
 
 
@@ -183,7 +184,12 @@ def _settled(path: Path, runs: Sequence[Run], unfinished: Sequence[Path]) -> tup
     places = {(path / name).resolve(): entry for name, entry in journal.items()}
     settled = [run for run in runs if _counts(run, places.get(run.path.resolve()))]
     scored = {run.path.resolve() for run in settled}
-    named = [_told(entry) for place, entry in places.items() if place not in scored]
+    within = scored.union(*(place.parents for place in scored))  # of a job in rounds, whose folder holds their runs
+    named = [
+        _told(entry)
+        for place, entry in places.items()
+        if place not in scored and not (place in within and entry.state in DONE)
+    ]
     return settled, named + [f"{each.name}: unfinished" for each in unfinished if each.resolve() not in places]
 
 
@@ -196,7 +202,9 @@ def _counts(run: Run, entry: Entry | None) -> bool:
 def _told(entry: Entry) -> str:
     if entry.state in DONE:
         return f"{entry.job}: {entry.state}, but without scores of the test split"
-    return str(entry) if entry.error else f"{entry.job}: unfinished ({entry.state})"
+    if entry.error:
+        return " ".join(str(entry).split())  # of several lines only the first would be a comment in LaTeX
+    return f"{entry.job}: unfinished ({entry.state})"
 
 
 def _require_one_protocol(path: Path, runs: Sequence[Run]) -> None:
@@ -230,7 +238,7 @@ def _protocols(runs: Sequence[Run]) -> dict[str, dict[str, list[str]]]:
 
 
 def _is_protocol(key: str) -> bool:
-    return key.startswith(PROTOCOL) and not key.startswith(FREE)
+    return key.startswith(PROTOCOL) and key not in DRAW_KEYS and not key.startswith(FREE)
 
 
 def _some(names: Sequence[str]) -> str:
@@ -245,7 +253,7 @@ def _paired_faces(ours: Run, theirs: Run) -> Pair | None:
             return None
         rows = (run.predictions["split"] == "test") & (run.predictions["label"] >= 0)
         tables.append({name: run.predictions[name][rows] for name in ("id", "label", "prediction")})
-    _, left, right = np.intersect1d(tables[0]["id"], tables[1]["id"], return_indices=True)
-    if not len(left):
+    ids, left, right = np.intersect1d(tables[0]["id"], tables[1]["id"], return_indices=True)
+    if not len(ids):
         return None
-    return Pair(tables[0]["label"][left], tables[0]["prediction"][left], tables[1]["prediction"][right])
+    return Pair(ids, tables[0]["label"][left], tables[0]["prediction"][left], tables[1]["prediction"][right])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from io import StringIO
 
 from fer_ssl.reports.diagnosis import KEPT
-from fer_ssl.reports.grouping import known_precisions, pool_name, precisions
+from fer_ssl.reports.grouping import folds, known_precisions, pool_name, precisions
 from fer_ssl.reports.markdown import line
 from fer_ssl.reports.statistics import ENOUGH_RUNS, LEVEL, Difference, Spread
 from fer_ssl.reports.sweep import Row, Sweep
@@ -81,6 +81,7 @@ def facts(sweep: Sweep) -> dict[str, object]:
     minutes = sum(run.score("train.seconds") or 0 for run in sweep.runs) / 60
     return {
         "data": first.setting("data.name"),
+        **({"folds": ", ".join(found)} if (found := folds(sweep.runs)) else {}),
         "labels per class": ", ".join("all" if each is None else str(each) for each in sweep.budgets),
         "backbone": first.backbone,
         "steps": first.setting("trainer.max_steps"),

@@ -14,6 +14,7 @@ from fer_ssl.reports.grouping import (
     drop_repeats,
     experiments,
     find_runs,
+    folds,
     mixture,
     pool_name,
     precisions,
@@ -75,7 +76,7 @@ def _tables(runs: Sequence[Run]) -> Iterator[str]:
         yield from ("", f"Protocol: {_told(each, protocols)}.", "", line(HEAD), line(["---"] * len(HEAD)))
         groups = list(experiments(members))
         yield from (line(_cells(group, _baseline(group, groups))) for group in groups)
-        yield from _bullets([note for group in groups for note in [*_mixture(group), *_start(group)]])
+        yield from _bullets([note for group in groups for note in [*_mixture(group), *_folds(group), *_start(group)]])
         yield from diagnosis(groups, _told_apart)
 
 
@@ -92,12 +93,13 @@ def _baseline(group: Sequence[Run], groups: Sequence[Sequence[Run]]) -> Sequence
 
 
 def _gain(group: Sequence[Run], baseline: Sequence[Run]) -> str:
-    """Return the paired difference of macro-F1 over the seeds that both have."""
-    ours, theirs = ({draw_of(run): run.score("test.macro_f1") for run in runs} for runs in (group, baseline))
-    differences = Spread(ours[draw] - theirs[draw] for draw in ours if draw in theirs)
-    if not differences:
+    """Return the paired difference of macro-F1 over the runs whose seed the baseline has."""
+    theirs = {draw_of(run): run.score("test.macro_f1") for run in baseline}
+    paired = [run for run in group if draw_of(run) in theirs]
+    if not paired:
         return "-"
-    return differences.text("+") + ("" if len(differences) == len(ours) else f" ({len(differences)} of {len(ours)})")
+    differences = Spread(run.score("test.macro_f1") - theirs[draw_of(run)] for run in paired)
+    return differences.text("+") + ("" if len(paired) == len(group) else f" ({len(paired)} of {len(group)})")
 
 
 def _cells(group: Sequence[Run], baseline: Sequence[Run]) -> list[str]:
@@ -139,6 +141,11 @@ def _mixture(group: Sequence[Run]) -> list[str]:
     """Name the settings, beyond the seeds, in which the runs of one row differ."""
     differing = [f"`{key}`" for key in mixture(group)]
     return [f"The row {group[0].name} mixes settings: {', '.join(differing)}."] if differing else []
+
+
+def _folds(group: Sequence[Run]) -> list[str]:
+    found = folds(group)
+    return [f"The row {group[0].name} is over the folds {', '.join(found)}."] if found else []
 
 
 def _start(group: Sequence[Run]) -> list[str]:

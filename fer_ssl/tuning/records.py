@@ -42,10 +42,13 @@ def write_trials(path: Path, study: "Study") -> None:
             writer.writerow(row | trial.params)
 
 
-def write_best(folder: Path, cfg: DictConfig, best: "FrozenTrial", overrides: Sequence[str]) -> Path:
+def write_best(
+    folder: Path, cfg: DictConfig, best: "FrozenTrial", overrides: Sequence[str], places: Sequence[str] = ()
+) -> Path:
     """Write the best parameters as `experiment/tuned.yaml` and return its path.
 
-    Its parts are those that the search added by `+group=choice`; other overrides of the search stand in its head.
+    Its parts are those that the search added by `+group=choice`; other overrides of the search stand in its head, and
+    the `places` of the user's own parts, which it may name.
     """
     kept = [each for each in overrides if each.lstrip("+~").partition("=")[0] not in best.params]
     kept += [as_override(key, value) for key, value in best.params.items() if key.startswith("+")]
@@ -55,13 +58,20 @@ def write_best(folder: Path, cfg: DictConfig, best: "FrozenTrial", overrides: Se
     others = [str(each.input_line) for each in given if each not in added]
     parts = [part for each in added for part in _parts(each)]
     body = _experiment(f"{cfg.name}_tuned", parts, best.params)
-    command = shlex.join(["python", "-m", "fer_ssl.train", "--config-dir", str(folder), "+experiment=tuned", *others])
+    options = ["--config-dir", str(folder), *_search_path(places), "+experiment=tuned", *others]
+    command = shlex.join(["python", "-m", "fer_ssl.train", *options])
     score = f"{100 * (best.value or 0):.2f}"
     head = f"# @package _global_\n# Best of a search: trial {place(best)}, macro-F1 {score} on validation\n"
     path = folder / "experiment" / "tuned.yaml"
     path.parent.mkdir(exist_ok=True)
     path.write_text(f"{head}# {command}\n{yaml.safe_dump(body, sort_keys=False)}", encoding="utf-8")
     return path
+
+
+def _search_path(places: Sequence[str]) -> list[str]:
+    """Return the override for `places`, as Hydra takes but one --config-dir."""
+    quoted = ("'{}'".format(place.replace("'", "\\'")) for place in places)
+    return [f"hydra.searchpath=[{','.join(quoted)}]"] if places else []
 
 
 def _experiment(name: str, parts: Sequence[Any], params: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 import csv
 import json
 import logging
+import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from fer_ssl.errors import ConfigError
-from fer_ssl.jobs.command import arguments, typed
+from fer_ssl.jobs.command import arguments, own_places, typed
 from fer_ssl.jobs.journal import JOURNAL, Entry, State
 from fer_ssl.jobs.lock import held
 from fer_ssl.jobs.pool import Job, Pool
@@ -62,9 +64,10 @@ class Search:
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.cfg, self.folder, self.spread, self.overrides = cfg, folder, spread, overrides
-        storage = f"sqlite:///{(folder / 'study.db').absolute()}"
+        # opened by its path: an address would end at a ?, and be filled in at a { or a %
+        opened = partial(sqlite3.connect, (folder / "study.db").absolute(), check_same_thread=False)
         self.study: Study = optuna.create_study(
-            storage=storage,
+            storage=optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs={"creator": opened}),
             study_name="search",
             direction="maximize",
             load_if_exists=True,
@@ -152,7 +155,7 @@ class Search:
             raise ConfigError(f"no trial has finished, see {self.folder / JOURNAL}; set tune.trials=<more>")
         best = self.study.best_trial
         found = [as_override(key, value) for key, value in best.params.items()]
-        path = write_best(self.folder, self.cfg, best, self.overrides)
+        path = write_best(self.folder, self.cfg, best, self.overrides, own_places(HydraConfig.get()))
         log.info(
             "best: trial %s, macro-F1 %.2f on validation: %s", place(best), 100 * self.study.best_value, " ".join(found)
         )

@@ -1,16 +1,18 @@
 """Which runs are one another's repeats, and which only look so."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fer_ssl.errors import DataError
+from fer_ssl.report import main
 from fer_ssl.reports import write_table
 from fer_ssl.reports.grouping import drop_repeats, find_runs
 from fer_ssl.reports.sweep import read_sweep
+from fer_ssl.reports.sweep_tables import markdown
 
 Make = Callable[..., Path]
 
@@ -44,6 +46,32 @@ def sweep(tmp_path: Path) -> Path:
 
 def kept(sweep: Path) -> int:
     return len(drop_repeats(find_runs([sweep])[0])[0])
+
+
+def test_a_seed_that_went_on_is_of_the_same_experiment_though_loggers_are_told(make_scored: Make, sweep: Path) -> None:
+    for seed, path in enumerate((None, "auto")):
+        make_scored(f"sweep/{seed}", seed=seed, ckpt_path=path, logger={"wandb": {"ckpt_path": path}})
+    (row,) = read_sweep(sweep).rows
+    assert len(row.runs) == 2
+
+
+def test_runs_behind_links_are_found_once(make_on: Make, sweep: Path, tmp_path: Path) -> None:
+    run = make_on("one")
+    collected = tmp_path / "collected"
+    collected.mkdir()
+    (collected / "link").symlink_to(run)
+    (collected / "again").symlink_to(run)
+    (collected / "up").symlink_to(tmp_path)
+    assert main([str(collected)]) == [collected / f"sweep.{form}" for form in ("md", "tex", "csv", "html")]
+    (row,) = read_sweep(collected).rows
+    assert len(row.runs) == 1
+
+
+def test_what_wandb_keeps_beside_a_run_is_none(make_on: Make, sweep: Path) -> None:
+    kept = make_on("one") / "wandb" / "run-20260101_000000-ab" / "files"
+    kept.mkdir(parents=True)
+    (kept / "config.yaml").write_text("wandb_version: 1\n")
+    assert not read_sweep(sweep).missing
 
 
 def test_a_run_on_another_machine_is_a_repeat(make_on: Make, sweep: Path) -> None:
@@ -140,9 +168,44 @@ def test_a_record_without_data_json_shares_the_table_of_its_test_faces(make_on: 
     assert "test split" not in text.partition("Protocol: ")[2].partition("\n")[0]
 
 
-def test_folds_share_a_table_though_each_has_test_faces_of_its_own(make_on: Make, sweep: Path) -> None:
-    for fold in range(2):
-        make_on(str(fold), {"per_class": {"test": {"Neutral": 10 + fold}}}, fold=fold)
+@pytest.fixture
+def make_folds(make_on: Make) -> Make:
+    """Return a function that writes runs of one name on folds, of which each scored better than the one before."""
+
+    def make(name: str, places: Sequence[int], shift: float = 0.0, **data: Any) -> None:
+        for fold in places:
+            told = {"per_class": {"test": {"Neutral": 10 + fold}}}
+            run = make_on(f"{name}_{fold}", told, name=name, fold=fold, source={"fold": fold}, **data)
+            results = json.loads((run / "metrics.json").read_text())
+            results["test"]["macro_f1"] = 0.5 + 0.1 * fold + shift
+            (run / "metrics.json").write_text(json.dumps(results))
+
+    return make
+
+
+def test_folds_share_a_table_though_each_has_test_faces_of_its_own(make_folds: Make, sweep: Path) -> None:
+    make_folds("full", range(2))
     text = write_table([sweep], sweep / "table.md").read_text()
     assert text.count("Protocol: ") == 1
-    assert "mixes settings: `data.fold`" in text
+    assert "mixes settings" not in text
+    assert "- The row full is over the folds 0, 1." in text
+
+
+def test_a_fold_is_paired_with_itself(make_folds: Make, sweep: Path) -> None:
+    make_folds("full", range(3), 0.02)
+    make_folds("supervised", range(2))
+    table = write_table([sweep], sweep / "table.md").read_text()
+    assert "| 3 (0) | 62.00 ± 10.00 | +2.00 ± 0.00 (2 of 3) |" in table
+    found = read_sweep(sweep, "supervised")
+    gains = [
+        ours.score("test.macro_f1") - theirs.score("test.macro_f1") for row in found.rows for ours, theirs in row.pairs
+    ]
+    assert gains == pytest.approx([0.02, 0.02])
+    assert "data: prepared; folds: 0, 1, 2; " in markdown(found)
+
+
+def test_folds_of_another_number_of_folds_are_another_protocol(make_folds: Make, sweep: Path) -> None:
+    for folds, name in ((5, "full"), (10, "supervised")):
+        make_folds(name, range(2), folds=folds)
+    with pytest.raises(DataError, match=r"mixes protocols.* data\.folds is "):
+        read_sweep(sweep)

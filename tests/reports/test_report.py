@@ -50,6 +50,19 @@ def test_a_table_in_the_place_of_a_folder_is_refused(make_scored: Make, tmp_path
         main([str(make_scored("a")), "--table", str(tmp_path)])
 
 
+def test_a_report_that_cannot_be_written_is_one_sentence(make_scored: Make, tmp_path: Path) -> None:
+    runs = {name: make_scored(f"{name}/one", name=name) for name in ("alone", "many")}
+    file = tmp_path / "file"
+    file.write_text("")
+    (runs["alone"] / "report.html").mkdir()
+    (tmp_path / "many" / "sweep.md").mkdir()
+    with pytest.raises(ConfigError, match=r"cannot be written .*; set --table <file> to a place that can be"):
+        main([str(tmp_path / "many"), "--table", str(file / "results.md")])
+    for folder in (runs["alone"], tmp_path / "many"):
+        with pytest.raises(ConfigError, match=r"cannot be written .*; copy the run to a folder that can be"):
+            main([str(folder)])
+
+
 def test_a_search_is_no_sweep(tmp_path: Path) -> None:
     (tmp_path / "study.db").write_text("")
     with pytest.raises(ConfigError, match=r"is a search, .* see its trials\.csv, or name a trial"):

@@ -105,14 +105,14 @@ def noisy(labels: np.ndarray, share: float) -> np.ndarray:
 
 def test_the_difference_over_faces_is_that_of_a_loop() -> None:
     labels = DRAW.integers(0, 5, 300)
-    pairs = [Pair(labels, noisy(labels, 0.3), noisy(labels, 0.5)) for _ in range(2)]
+    pairs = [Pair(np.arange(300), labels, noisy(labels, 0.3), noisy(labels, 0.5)) for _ in range(2)]
     found = over_faces(pairs, 5)
     draws = []
     for _ in range(400):
         faces = DRAW.integers(0, 300, 300)
-        gains = [naive_f1(a[faces], b[faces], 5) - naive_f1(a[faces], c[faces], 5) for a, b, c in pairs]
+        gains = [naive_f1(a[faces], b[faces], 5) - naive_f1(a[faces], c[faces], 5) for _, a, b, c in pairs]
         draws.append(np.mean(gains))
-    assert found.mean == pytest.approx(np.mean([naive_f1(a, b, 5) - naive_f1(a, c, 5) for a, b, c in pairs]))
+    assert found.mean == pytest.approx(np.mean([naive_f1(a, b, 5) - naive_f1(a, c, 5) for _, a, b, c in pairs]))
     assert (found.low, found.high) == pytest.approx(tuple(np.percentile(draws, [2.5, 97.5])), abs=0.015)
     assert found.p < 0.01
 
@@ -120,11 +120,23 @@ def test_the_difference_over_faces_is_that_of_a_loop() -> None:
 def test_equal_predictions_differ_in_nothing() -> None:
     labels = DRAW.integers(0, 5, 100)
     same = noisy(labels, 0.4)
-    assert over_faces([Pair(labels, same, same)], 5) == (0.0, 0.0, 0.0, 1.0)
+    assert over_faces([Pair(np.arange(100), labels, same, same)], 5) == (0.0, 0.0, 0.0, 1.0)
 
 
 def test_who_is_better_does_not_depend_on_who_is_first() -> None:
     labels = DRAW.integers(0, 5, 200)
     ours, theirs = noisy(labels, 0.3), noisy(labels, 0.35)
-    there, back = over_faces([Pair(labels, ours, theirs)], 5), over_faces([Pair(labels, theirs, ours)], 5)
+    there, back = (over_faces([Pair(np.arange(200), labels, *each)], 5) for each in ((ours, theirs), (theirs, ours)))
     assert (there.mean, there.low, there.high, there.p) == pytest.approx((-back.mean, -back.high, -back.low, back.p))
+
+
+def test_pairs_of_other_faces_are_drawn_each_from_its_own() -> None:
+    labels = DRAW.integers(0, 5, 200)
+    ours, theirs = noisy(labels, 0.3), noisy(labels, 0.4)
+    ids = np.array([f"face{row}" for row in range(200)])
+    folds = [Pair(ids[part], labels[part], ours[part], theirs[part]) for part in (slice(90), slice(90, 200))]
+    alone = [over_faces([fold], 5) for fold in folds]
+    found = over_faces(folds, 5)
+    assert found.mean == pytest.approx(np.mean([each.mean for each in alone]))
+    widths = [each.high - each.low for each in alone]
+    assert found.high - found.low == pytest.approx(np.hypot(*widths) / 2, rel=0.15), "folds vary apart from each other"

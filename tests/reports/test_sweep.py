@@ -23,13 +23,13 @@ Make = Callable[..., Path]
 EARLY = "2020-01-01T00:00:00.000+00:00"  # before any file of a test
 
 
-def predict(run: Path, share: float, seed: int) -> None:
-    """Write test predictions of which about `share` are right."""
+def predict(run: Path, share: float, seed: int, faces: slice = slice(None)) -> None:
+    """Write test predictions for `faces` of 400, of which about `share` are right."""
     labels = np.random.default_rng(0).integers(0, 8, 400)
     draw = np.random.default_rng(seed)
     guesses = np.where(draw.random(400) < share, labels, draw.integers(0, 8, 400))
     columns = {"id": [f"f{n}" for n in range(400)], "split": ["test"] * 400, "label": labels, "prediction": guesses}
-    parquet.write_table(pa.table(columns), run / "predictions.parquet")
+    parquet.write_table(pa.table(columns)[faces], run / "predictions.parquet")
 
 
 def written(sweep: Path) -> tuple[dict[str, dict[str, str]], str]:
@@ -99,6 +99,14 @@ def test_few_runs_are_compared_over_faces(sweep: Path) -> None:
     assert "| < 0.001 | faces, 3 runs |" in line
 
 
+def test_runs_of_which_one_could_not_read_a_face_are_compared_over_faces(sweep: Path) -> None:
+    for seed in SEEDS:
+        for name, share in (("full", 0.7), ("no_pool", 0.4)):
+            predict(sweep / f"{name}_seed{seed}", share, seed, slice(seed, None))
+    rows, _ = written(sweep)
+    assert float(rows["no_pool"]["high_over_faces"]) < 0
+
+
 def test_enough_runs_are_compared_over_runs(make_scored: Make, tmp_path: Path) -> None:
     for seed in range(6):
         predict(make_scored(f"sweep/full_{seed}", 0.0, name="full", seed=seed), 0.6, seed)
@@ -150,6 +158,21 @@ def test_what_is_missing_is_named(sweep: Path, make_scored: Make) -> None:
     page = Page((sweep / "sweep.html").read_text())
     assert "Not in these tables" in page.words
     assert "no_pool_seed3: killed by SIGKILL" in page.words
+
+
+def test_an_error_of_several_lines_is_told_on_one(sweep: Path) -> None:
+    record(sweep / "jobs.jsonl", Entry("no_pool_seed3", "failed", [], error="Error in call to 'x':\n\tKeyError('&')\n"))
+    _, text = written(sweep)
+    told = "no_pool_seed3: Error in call to 'x': KeyError('&')\n"
+    assert text.endswith(f"\n\n- {told}")
+    assert f"% not in the tables: {told}" in (sweep / "sweep.tex").read_text()
+
+
+def test_a_job_in_rounds_is_missing_only_where_it_failed(make_scored: Make, tmp_path: Path) -> None:
+    for job, state in enumerate(("finished", "failed")):
+        make_scored(f"sweep/{job}/round_0", name="round0", seed=job)
+        record(tmp_path / "sweep" / "jobs.jsonl", Entry(str(job), state, [], error=state))
+    assert read_sweep(tmp_path / "sweep").missing == ["1: failed"]
 
 
 def test_scores_of_an_attempt_before_a_failed_one_do_not_count(sweep: Path) -> None:

@@ -90,6 +90,13 @@ def test_the_gain_over_the_baseline_is_paired_over_common_seeds(make_scored: Mak
     assert supervised[6] == "-"
 
 
+def test_runs_of_one_seed_in_a_row_that_mixes_settings_are_all_paired(make_scored: Make, tmp_path: Path) -> None:
+    for shift, rate in ((0.01, 0.1), (0.03, 0.3)):
+        make_scored(f"dtm/{rate}", shift, optim={"lr": rate})
+    make_scored("supervised", name="supervised")
+    assert rows(write(tmp_path))[0][6] == "+2.00 ± 1.41"
+
+
 def test_a_baseline_on_other_labels_is_none(make_scored: Make, tmp_path: Path) -> None:
     make_scored("dtm", 0.02)
     make_scored("base", name="supervised", unlabeled=None, data={"name": "fer2013", "labels_per_class": 100})

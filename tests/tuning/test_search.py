@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ TRAIN = """
 import json, sys, time
 from pathlib import Path
 given = dict(each.lstrip("+").split("=", 1) for each in sys.argv[1:] if "=" in each)
-folder = Path(given["hydra.run.dir"].strip("'"))
+folder = Path(given["hydra.run.dir"][1:-1].replace("\\\\'", "'"))
 with (folder / "argv.txt").open("a") as argv:
     print(*sys.argv[1:], file=argv)
 if given["threshold"] == "fixed":
@@ -53,12 +54,15 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def start(place: Path, choices: str, *options: str) -> "subprocess.Popen[str]":
+def start(
+    place: Path, choices: str, *options: str, folder: str = "search", experiment: str = "dtm_infonce"
+) -> "subprocess.Popen[str]":
     (place / "conf" / "space" / "own.yaml").write_text(SPACE % choices)
-    command = [sys.executable, "driver.py", "--config-dir", "conf", "+experiment=dtm_infonce", "space=own", *options]
+    command = [sys.executable, "driver.py", "--config-dir", "conf", f"+experiment={experiment}", "space=own", *options]
+    run_dir = folder.replace("'", "\\'")
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     return subprocess.Popen(
-        [*command, "hydra.run.dir=search"],
+        [*command, f"hydra.run.dir='{run_dir}'"],
         cwd=place,
         env=environment,
         stdout=subprocess.PIPE,
@@ -97,6 +101,23 @@ def test_failing_trials_stop_nothing_and_the_best_becomes_an_experiment(place: P
     cfg = yaml.safe_load(shown.replace("${hydra:runtime.output_dir}", "."))
     assert cfg["optim"]["lr"] == pytest.approx(float(best["optim.lr"]))
     assert (cfg["name"], cfg["threshold"]["_target_"].split(".")[-1]) == ("dtm_infonce_tuned", "DynamicThreshold")
+
+
+def test_the_best_of_an_experiment_of_ones_own_composes_from_its_head(place: Path) -> None:
+    own = place / "conf" / "experiment"
+    own.mkdir()
+    (own / "mine.yaml").write_text("# @package _global_\ndefaults: [dtm_infonce, _self_]\nname: mine\n")
+    search = start(place, "[dtm]", "tune.trials=1", folder="it's {1} 50%20 what?", experiment="mine")
+    _, told = search.communicate(timeout=60)
+    assert search.returncode == 0, told
+    (folder,) = (path.parent for path in place.rglob("study.db"))
+    assert folder == place / "it's {1} 50%20 what?"
+    head = (folder / "experiment" / "tuned.yaml").read_text().splitlines()[2]
+    command = [sys.executable, *shlex.split(head.removeprefix("# "))[1:], "--cfg", "job"]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    shown = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False)
+    assert shown.returncode == 0, shown.stderr
+    assert "name: mine_tuned" in shown.stdout
 
 
 def test_a_trial_follows_references_itself(place: Path) -> None:
