@@ -75,6 +75,7 @@ def _write(run_dir: Path, found: "Audit", shown: int, load: "Callable[[], Sets]"
     write_table(run_dir / "pairs.parquet", found.pairs)
     write_json(run_dir / "audit.json", found.summary | {"pairs": pairs})
     write_json(run_dir / "exclude.json", excluded(found.pairs))
+    (run_dir / "rejected.csv").unlink(missing_ok=True)  # of an earlier audit in the folder
     if len(found.rejects):
         found.rejects.write_csv(run_dir / "rejected.csv")
     chosen = galleries(pairs, shown)

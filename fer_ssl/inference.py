@@ -60,10 +60,12 @@ def score_checkpoint(cfg: DictConfig) -> dict[str, Any]:
 
 def _tell_unreadable(rejects: Rejects, run_dir: Path) -> None:
     """List the faces that could not be read, streamed ones are known by now; raise DataError for too many."""
+    path = run_dir / "rejected.csv"
+    path.unlink(missing_ok=True)  # of an earlier call in the folder
     if len(rejects):
         run_dir.mkdir(parents=True, exist_ok=True)
-        rejects.write_csv(run_dir / "rejected.csv")
-        log.warning("%d faces cannot be read and are not scored; %s", len(rejects), run_dir / "rejected.csv")
+        rejects.write_csv(path)
+        log.warning("%d faces cannot be read and are not scored; %s", len(rejects), path)
     rejects.check()
 
 

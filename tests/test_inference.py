@@ -1,5 +1,6 @@
 """A checkpoint asked about faces without labels: which get a prediction, which one, and what is refused."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -165,3 +166,6 @@ def test_faces_that_cannot_be_read_are_told_and_not_scored(
     assert f"test/{classes[0]}/0.png" not in ids
     assert f"test/{classes[0]}/0.png" in (tmp_path / "out" / "rejected.csv").read_text()
     assert "faces cannot be read and are not scored" in caplog.text
+    shutil.copy(tmp_path / "test" / classes[0] / "1.png", tmp_path / "test" / classes[0] / "0.png")
+    score_checkpoint(composed(*options, config="evaluate"))
+    assert not (tmp_path / "out" / "rejected.csv").exists(), "all can be read by now"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fer_ssl.reports.figures import INK, PALETTE, canvas, class_curves, finish, inline, lines
+from fer_ssl.reports.grouping import pool_name
 from fer_ssl.reports.markup import Html
 from fer_ssl.reports.run import Series
 from fer_ssl.reports.sweep import Row, Sweep
@@ -46,9 +47,9 @@ def budgets(sweep: Sweep) -> Html | None:
     if len([each for each in sweep.budgets if each is not None]) < 2:
         return None
     with canvas("macro-F1 (%)", across="labels per class", width=WIDE) as (figure, axes, svg):
-        names = list(dict.fromkeys(row.name for row in sweep.rows))
-        for name, (color, marker, dash) in zip(names, strokes(), strict=False):
-            found = [(row.labels, row.spread("test.macro_f1")) for row in sweep.rows if row.name == name]
+        names = _series(sweep)
+        for (name, rows), (color, marker, dash) in zip(names.items(), strokes(), strict=False):
+            found = [(row.labels, row.spread("test.macro_f1")) for row in rows]
             points = [(labels, 100 * each.mean, 100 * (each.std or 0)) for labels, each in found if labels and each]
             if points:
                 x, y, error = zip(*points, strict=True)
@@ -59,6 +60,15 @@ def budgets(sweep: Sweep) -> Html | None:
         axes.minorticks_off()
         finish(figure, axes, len(names))
     return inline(svg)
+
+
+def _series(sweep: Sweep) -> dict[str, list[Row]]:
+    """Return the rows of each experiment, those of several pools apart."""
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row in sweep.rows:
+        found.setdefault((row.name, pool_name(row.runs[0])), []).append(row)
+    names = [name for name, _ in found]
+    return {f"{name} ({pool})" if names.count(name) > 1 else name: rows for (name, pool), rows in found.items()}
 
 
 def class_bars(sweep: Sweep) -> Html | None:

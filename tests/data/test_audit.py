@@ -151,6 +151,10 @@ def test_an_image_that_cannot_be_read_is_no_twin(planted: Path, tmp_path: Path) 
     assert len((tmp_path / "run" / "rejected.csv").read_text().splitlines()) == 3
     with pytest.raises(DataError, match="cannot be read"):
         audited(planted, tmp_path / "again", "data.max_rejected=0.01")
+    for split in ("train/glad/t3.png", "test/calm/s3.png"):
+        scene(300 + len(split)).save(planted / split)
+    audited(planted, tmp_path / "run")
+    assert not (tmp_path / "run" / "rejected.csv").exists(), "all can be read by now"
 
 
 @pytest.mark.browser

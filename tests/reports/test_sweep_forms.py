@@ -28,6 +28,16 @@ def test_many_methods_are_told_apart(make_scored: Make, tmp_path: Path) -> None:
     assert len(set(islice(strokes(), 32))) == 32
 
 
+def test_pools_are_lines_of_their_own_over_the_labels(make_scored: Make, tmp_path: Path) -> None:
+    for labels in (25, 100):
+        for pool in ("folder", "same"):
+            data = {"name": "fer2013", "labels_per_class": labels, "split_seed": 0}
+            make_scored(f"sweep/{pool}_{labels}", name="full", data=data, unlabeled={"name": pool})
+    main([str(tmp_path / "sweep")])
+    figure = (tmp_path / "sweep" / "sweep.html").read_text().partition("Macro-F1 over labels")[2].partition("</svg>")[0]
+    assert all(f">full ({pool})</text>" in figure for pool in ("folder", "same"))
+
+
 def test_the_latex_is_well_formed_and_escaped(sweep: Path) -> None:
     main([str(sweep)])
     text = (sweep / "sweep.tex").read_text()
