@@ -69,3 +69,10 @@ def test_operations_are_those_of_forward_and_backward() -> None:
 @pytest.mark.parametrize(("name", "peak"), [("NVIDIA H100 PCIe", 756), ("NVIDIA H100 80GB HBM3", 989), ("L40S", 362)])
 def test_longer_names_come_first(name: str, peak: float) -> None:
     assert peak_tflops(name) == peak
+
+
+@pytest.mark.parametrize(
+    "name", ["NVIDIA RTX A4000", "NVIDIA RTX A1000", "NVIDIA T400", "NVIDIA GeForce RTX 4090 Laptop GPU"]
+)
+def test_the_peak_of_a_card_of_another_name_is_not_known(name: str) -> None:
+    assert peak_tflops(name) is None

@@ -1,5 +1,6 @@
 """How close to its peak an accelerator computes."""
 
+import re
 from typing import Any
 
 import torch
@@ -12,8 +13,12 @@ PEAKS = {
 
 
 def peak_tflops(device: str) -> float | None:
-    """Return the peak of a device of that name, None where it is not known."""
-    return next((float(peak) for name, peak in PEAKS.items() if name in device), None)
+    """Return the peak of a device of that name, None where it is not known.
+
+    Whole words count: an RTX A4000 is no A40, and a laptop's chip is another than the card it is named after.
+    """
+    found = (float(peak) for name, peak in PEAKS.items() if re.search(rf"\b{name}\b(?! (Laptop|Ti|D)\b)", device))
+    return next(found, None)
 
 
 class FlopMeter:
