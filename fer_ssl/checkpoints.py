@@ -159,8 +159,19 @@ def require_same_run(path: Path, wanted: dict[str, Any]) -> None:
             f"{wanted['run_dir']} holds a run with other settings ({told}); set hydra.run.dir, or for a "
             "sweep hydra.sweep.dir or hydra.sweep.subdir, to a folder of its own, or ckpt_path=last to go on from there"
         )
+    _require_steps_left(saved, wanted, path)
     for change in changes:
         log.warning("the run resumes with another setting than it began with: %s", change)
+
+
+def _require_steps_left(checkpoint: Checkpoint, wanted: dict[str, Any], path: Path) -> None:
+    """Raise ConfigError for a checkpoint past the end of the run, which would be reported as one of fewer steps."""
+    done, length = checkpoint.get("global_step", 0), wanted["trainer"]["max_steps"]
+    if done > length:
+        raise ConfigError(
+            f"checkpoint {path} is of step {done}, past the end at trainer.max_steps={length}; "
+            f"set trainer.max_steps={done} or more, or another ckpt_path"
+        )
 
 
 def require_state(checkpoint: Checkpoint, module: nn.Module, path: Path) -> None:

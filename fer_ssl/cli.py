@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from fer_ssl.errors import ConfigError, FerError, StorageError
 from fer_ssl.files import FULL, LOCKED
 from fer_ssl.jobs.command import typed
-from fer_ssl.keys import meant_instead, require_own_terms, require_read, require_taken
+from fer_ssl.keys import choice_instead, meant_instead, require_own_terms, require_read, require_taken
 from fer_ssl.masking import Masked, masked
 from fer_ssl.usage import usage
 from fer_ssl.values import require_kinds
@@ -81,6 +81,8 @@ def verb(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
             except SystemExit as end:  # by Hydra, which has told why
                 if key := meant_instead(end.__context__, CONF, config_name, sys.argv[1:], own):
                     print(f"did you mean {key}?", file=sys.stderr)
+                if words := choice_instead(end.__context__, [CONF] if own is None else [CONF, own]):
+                    print(words, file=sys.stderr)
                 raise
 
         return checked

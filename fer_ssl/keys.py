@@ -10,7 +10,7 @@ from typing import Any, cast
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
-from hydra.errors import ConfigCompositionException, HydraException
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
@@ -108,6 +108,20 @@ def meant_instead(
     assert isinstance(content, dict)
     known = {key[: dot.start()] for key, _ in flat(content) for dot in re.finditer(r"\.|$", key)} - {absent[1]}
     return next(iter(get_close_matches(absent[1], [key for key in known if _alike(key, absent[1])], 1)), None)
+
+
+def choice_instead(error: BaseException | None, folders: Sequence[Path]) -> str | None:
+    """Return words on a choice of a group that Hydra did not find: the one most like it, else all of a list's.
+
+    `folders` hold the choices. Of a group that is a list, such as loss, Hydra does not tell what there is.
+    """
+    group, _, name = str(getattr(error, "missing_cfg_file", None) or "").rpartition("/")
+    known = sorted(path.stem for folder in folders for path in (folder / group).glob("*.yaml"))
+    if not (isinstance(error, MissingConfigException) and group and known):
+        return None
+    if meant := get_close_matches(name, known, 1, LIKE):
+        return f"did you mean {meant[0]}?"
+    return None if error.options else f"{group} has {', '.join(known)}"
 
 
 def _alike(key: str, other: str) -> bool:

@@ -69,6 +69,15 @@ def test_the_folder_of_a_run_is_told_from_its_checkpoint(tmp_path: Path) -> None
         read_checkpoint(tmp_path)
 
 
+def test_a_run_does_not_go_on_from_past_its_end(tmp_path: Path) -> None:
+    path, config = tmp_path / "last.ckpt", {"backbone": {}, "head": {}, "trainer": {"max_steps": 5}}
+    torch.save(CONTENT | {"config": config, "global_step": 5}, path)
+    wanted = config | {"ckpt_path": "last"}
+    require_same_run(path, wanted)  # to be scored once more
+    with pytest.raises(ConfigError, match=r"of step 5, past the end at .*=3; set trainer\.max_steps=5 or more"):
+        require_same_run(path, wanted | {"trainer": {"max_steps": 3}})
+
+
 def test_copies_under_names_of_their_own_are_left_alone(path: Path) -> None:
     for name in ("last-old", "last-", "last-1-old"):
         path.with_name(f"{name}.ckpt").write_bytes(path.read_bytes())

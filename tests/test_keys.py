@@ -1,16 +1,17 @@
 """A key that nothing reads is an error; one that another value refers to is not."""
 
+import re
 from pathlib import Path
 
 import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import ConfigCompositionException
+from hydra.errors import ConfigCompositionException, MissingConfigException
 from running import composed
 
 from fer_ssl.cli import CONF
 from fer_ssl.errors import ConfigError
-from fer_ssl.keys import READ, meant_instead, require_own_terms, require_read, require_taken
+from fer_ssl.keys import READ, choice_instead, meant_instead, require_own_terms, require_read, require_taken
 
 VERBS = ("train", "evaluate", "predict", "audit", "prepare", "pseudo_label", "self_train", "tune")
 CHOICES = [
@@ -151,3 +152,35 @@ def test_two_forms_of_one_term_are_an_error(override: str, told: str) -> None:
 def test_every_experiment_has_one_form_of_each_term(choice: str) -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         require_own_terms(GlobalHydra.instance().config_loader(), "train", [choice])
+
+
+@pytest.mark.parametrize(
+    ("choice", "told"),
+    [
+        ("threshold=fixd", r"did you mean fixed\?$"),
+        ("+experiment=dtm_infonse", r"did you mean dtm_infonce\?$"),
+        ("loss=[supervized]", r"did you mean supervised\?$"),
+        ("loss=[supervised,nope]", "loss has abc, fairness, .*supervised, "),  # Hydra does not list them
+    ],
+)
+def test_the_choice_that_was_meant_is_found(choice: str, told: str) -> None:
+    with pytest.raises(MissingConfigException) as raised:
+        composed(choice)
+    words = choice_instead(raised.value, [CONF])
+    assert words is not None
+    assert re.match(told, words)
+
+
+def test_a_choice_like_none_is_left_to_the_list_of_hydra() -> None:
+    with pytest.raises(MissingConfigException) as raised:
+        composed("+protocol=nothing")
+    assert choice_instead(raised.value, [CONF]) is None
+    assert choice_instead(ValueError("Could not find 'protocol/nothing'"), [CONF]) is None
+
+
+def test_a_choice_of_the_users_own_is_found(tmp_path: Path) -> None:
+    (tmp_path / "threshold").mkdir()
+    (tmp_path / "threshold" / "household.yaml").write_text("defaults: [dtm]\n")
+    with pytest.raises(MissingConfigException) as raised:
+        composed("threshold=houshold")
+    assert choice_instead(raised.value, [CONF, tmp_path]) == "did you mean household?"

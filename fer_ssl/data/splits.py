@@ -139,16 +139,15 @@ def _lookup(entries: list[int | str], by_name: dict[str, int], by_number: dict[i
 def _per_class(
     labels: NDArray[np.int64], free: NDArray[np.bool_], space: LabelSpace, count: int, rng: np.random.Generator
 ) -> Rows:
-    chosen = []
-    for label, name in enumerate(space.classes):
-        rows = np.flatnonzero(free & (labels == label))
-        if len(rows) < count:
-            raise DataError(
-                f"data.labels_per_class={count} is more than the {len(rows)} training faces of class {name!r}; "
-                f"set data.labels_per_class={len(rows)} or less, or null for all"
-            )
-        chosen.append(rng.permutation(rows)[:count])
-    return np.sort(np.concatenate(chosen))
+    _require_every_class(labels[free], space)
+    members = [np.flatnonzero(free & (labels == label)) for label in range(len(space.classes))]
+    scarcest, rows = min(enumerate(members), key=lambda member: len(member[1]))
+    if len(rows) < count:  # told of the scarcest, so that what is advised is enough for every class
+        raise DataError(
+            f"data.labels_per_class={count} is more than the {len(rows)} training faces of class "
+            f"{space.classes[scarcest]!r}; set data.labels_per_class={len(rows)} or less, or null for all"
+        )
+    return np.sort(np.concatenate([rng.permutation(rows)[:count] for rows in members]))
 
 
 def _stratified(labels: NDArray[np.int64], rows: Rows, fraction: float, rng: np.random.Generator) -> Rows:

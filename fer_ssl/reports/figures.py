@@ -77,6 +77,8 @@ def shares(curves: Sequence[Curve], label: str) -> Html:
     steps = np.array([steps[stretch].mean() for stretch in stretches])
     counts = np.stack([counts[:, stretch].sum(1) for stretch in stretches], axis=1)
     heights = 100 * counts / np.maximum(counts.sum(0), 1e-12)
+    if len(steps) == 1:  # between one step and itself there is no area to see
+        steps, heights = steps[0] + np.array([-0.5, 0.5]), heights.repeat(2, axis=1)
     with canvas(label) as (figure, axes, svg):
         names, colors = [curve.name for curve in curves], [curve.color for curve in curves]
         axes.stackplot(steps, heights, labels=names, colors=colors, alpha=0.85, linewidth=0)

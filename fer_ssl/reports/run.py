@@ -147,9 +147,13 @@ class Run:
 
 def _mapping(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
     if not path.is_file():
-        raise DataError(
-            f"{path.parent} is no finished run, it has no {path.name}: name a directory fer_ssl.train wrote"
+        begun = (path.parent / "config.yaml").is_file()
+        remedy = (
+            f"end it by its command with hydra.run.dir={path.parent} ckpt_path=auto"
+            if begun
+            else "name a directory fer_ssl.train wrote"
         )
+        raise DataError(f"{path.parent} is no finished run, it has no {path.name}: {remedy}")
     try:
         content = parse(path.read_text(encoding="utf-8"))
     except (ValueError, yaml.YAMLError) as error:

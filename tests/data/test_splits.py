@@ -78,6 +78,17 @@ def test_a_budget_larger_than_a_class_names_class_and_override() -> None:
         roles(SplitPlan(labels_per_class=11))
 
 
+def test_a_budget_is_told_the_class_that_has_the_fewest_faces() -> None:
+    scarce = faces([0] * 8 + [1] * 3 + [2] * 5)
+    with pytest.raises(DataError, match=r"than the 3 training faces of class 'glad'; set data\.labels_per_class=3 or"):
+        divide(scarce, np.ones(16, dtype=bool), SPACE, SplitPlan(labels_per_class=9))
+
+
+def test_a_budget_is_told_of_a_class_that_has_no_face() -> None:
+    with pytest.raises(DataError, match="no labeled training face of class cross"):
+        divide(faces([0, 0, 1, 1]), np.ones(4, dtype=bool), SPACE, SplitPlan(labels_per_class=1))
+
+
 def test_a_class_without_labeled_face_is_named() -> None:
     train = faces([0, 0, 1, 1])
     with pytest.raises(DataError, match=r"no labeled training face of class cross .*data\.root"):

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from fer_ssl.reports.figures import Curve, lines
+from fer_ssl.reports.figures import Curve, lines, shares
 from fer_ssl.reports.run import Series
 
 MINUS = "\N{MINUS SIGN}"
@@ -28,3 +28,14 @@ def test_what_is_never_below_zero_has_no_room_below_it(values: tuple[float, ...]
 
 def test_what_is_below_zero_is_shown() -> None:
     assert min(ticks(lines([curve(-2.0, 3.0)], "difference"))) < 0
+
+
+def test_the_shares_of_a_single_step_have_an_area() -> None:
+    curves = [
+        Curve(name, Series(np.array([20.0]), np.array([count])), color)
+        for name, count, color in (("glad", 3.0, "#123456"), ("calm", 1.0, "#654321"))
+    ]
+    for color in ("#123456", "#654321"):
+        area = re.search(rf'<path d="([^"]*)"[^>]*style="fill: {color}', str(shares(curves, "share (%)")))
+        assert area is not None
+        assert len(set(re.findall(r"[ML] ([\d.]+) ", area[1]))) > 1

@@ -41,6 +41,13 @@ def test_directory_without_essentials_is_no_run(make_scored: Make, name: str) ->
         Run(folder)
 
 
+def test_a_run_that_has_not_ended_is_told_how_to_end(make_scored: Make) -> None:
+    folder = make_scored("run")
+    (folder / "metrics.json").unlink()
+    with pytest.raises(DataError, match=rf"end it by its command with hydra\.run\.dir={folder} ckpt_path=auto$"):
+        Run(folder)
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [

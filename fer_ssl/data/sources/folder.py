@@ -138,7 +138,8 @@ def image_names(folder: Path) -> list[str]:
     left_out: list[str] = []
 
     def unreadable(error: OSError) -> None:
-        left_out.append(str(error))
+        if folder.is_dir() or isinstance(error, PermissionError):  # of a folder that is none, the caller tells
+            left_out.append(str(error))
 
     for parent, folders, files in os.walk(folder, onerror=unreadable):
         below = os.path.relpath(parent, folder)

@@ -27,6 +27,12 @@ def test_any_depth_without_labels(people):
     assert values(faces) == [0, 1, 2, 3]
 
 
+def test_a_folder_that_is_not_there_is_told_once(tmp_path, caplog):
+    with pytest.raises(DataError, match=r"expected images below .*, but it does not exist; set unlabeled\.root="):
+        FolderPool(tmp_path / "nowhere").load(Decoder(8, 1))
+    assert not caplog.records
+
+
 def test_an_image_in_nobodys_folder_is_told(people):
     (people / "ann" / "0.png").rename(people / "0.png")
     with pytest.raises(DataError, match=r"0\.png is in the folder of no person; move it .* set unlabeled\.identities="):
