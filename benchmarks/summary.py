@@ -49,8 +49,8 @@ PEERS = {
 REFITTED = {
     f"{name}_refitted": f"{PEERS[name]}, its classifier fitted anew" for name in ("flexmatch", "freematch", "softmatch")
 }
-TWICE = {"softmatch_labels_2": "SoftMatch, labels x 2"}  # what CoMatch is no better for
-METHODS = PEERS | REFITTED | TWICE | {
+METHODS = PEERS | REFITTED | {
+    "softmatch_labels_2": "SoftMatch, labels x 2",
     "dtm_infonce_uncertain": "`dtm_infonce_uncertain`",
     "dtm_infonce": "`dtm_infonce`",
     "dtm_infonce_refitted": "`dtm_infonce`, its classifier fitted anew",
@@ -65,8 +65,7 @@ METHODS = PEERS | REFITTED | TWICE | {
 }  # fmt: skip
 # ours, whom it is compared with, and how that is told
 LEADS = (
-    *((name, PEERS, "peer or supervised") for name in ("dtm_infonce", "best", "best_refitted")),
-    ("best_labels_2", PEERS | TWICE, "peer or supervised, labels x 2 or not"),
+    *((name, PEERS, "peer or supervised") for name in ("dtm_infonce", "best", "best_labels_2", "best_refitted")),
     ("best_refitted", REFITTED, "peer whose classifier is fitted anew too"),
 )
 

@@ -17,7 +17,7 @@ SHARPER = [*TWO_VIEWS, "loss.infonce.temperature=0.1"]
 RISING = "{_target_: fer_ssl.method.ramp.Ramp, peak: 1.0, start: %s, end: 0.4, steps: 1000}"
 MOVED = ["+experiment=best", "loss=[supervised_pool_adjusted,pseudo_label_two_views,infonce_three_views]"]
 LATE = "{_target_: fer_ssl.method.ramp.Ramp, peak: 1.0, start: 0.5, end: 0.55, steps: 4000}"
-FALLING = "++loss.infonce.weight={_target_: fer_ssl.method.ramp.Fall, peak: 2.0, start: 0.0, end: %s, steps: %d}"
+FALLING = "++loss.infonce.weight={_target_: fer_ssl.method.ramp.Fall, peak: 2.0, start: 0.0, end: 0.5, steps: %d}"
 STRONG_LABELS = "view.labeled=${view.strong}"
 MOVES = (
     "ops: 4, operations: [scale, translate_x, translate_y, rotate], translate: 0.08, rotate: 10, scale: 0.2, cutout: 0"
@@ -162,7 +162,7 @@ TRIED_WITH_250 = {
     "best_250_labels_2": ("`best`, labels x 2", ["+experiment=best", TWICE, MORE]),
     "best_250_falling": (
         "`best`, InfoNCE x 2 at first and nothing from half-way on",
-        ["+experiment=best", FALLING % (0.5, 1000), MORE],
+        ["+experiment=best", FALLING % 1000, MORE],
     ),
     "dtm_infonce_250": ("`dtm_infonce`", ["+experiment=dtm_infonce", MORE]),
     "dtm_infonce_250_labels_2": ("`dtm_infonce`, labels x 2", ["+experiment=dtm_infonce", TWICE, MORE]),
@@ -260,7 +260,7 @@ TRIED_ON_PROCEDURAL = {
     ),
     "procedural_three_views_falling": (
         "the same, InfoNCE x 2 at first and nothing from half-way on",
-        [*FACES, RISING_PRIOR, FALLING % (0.5, 2750)],
+        [*FACES, RISING_PRIOR, FALLING % 2750],
     ),
 }
 SEEDS = [10]  # of labels and runs, by default; the table of scores has 0 to 2
